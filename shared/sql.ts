@@ -1,0 +1,156 @@
+/** The one adapter around @effect/sql-pg: a pool, migrations, typed unavailability, LISTEN that survives a lost connection; must hold no query of any service. */
+import { PgClient } from "@effect/sql-pg"
+import { Context, Duration, Effect, Layer, type Redacted, Ref, Result, Schedule, Semaphore, Stream } from "effect"
+import { Migrator, SqlClient, SqlError } from "effect/sql"
+import { Unavailable } from "./domain/errors.ts"
+
+export { SqlClient, SqlError }
+export type Sql = SqlClient.SqlClient
+
+/** Each migration by its ordered name, `0001_what`; forward only. */
+export type Migrations = Readonly<Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>>
+
+/** A migration made of SQL statements, run in order in one transaction with all other pending ones. */
+export const statements = (...texts: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    for (const text of texts) yield* sql.unsafe(text)
+  })
+
+interface DatabaseOptions {
+  /** For messages and readiness, e.g. "gateway DB". */
+  readonly name: string
+  readonly url: Redacted.Redacted
+  readonly applicationName: string
+  readonly migrations: Migrations
+  readonly maxConnections?: number
+}
+
+const unreachable = new Set([
+  "ConnectionError",
+  "AuthenticationError",
+  "AuthorizationError",
+  "LockTimeoutError",
+  "StatementTimeoutError"
+])
+
+/** SQLSTATE classes of a server that is there and cannot serve: 53 resources (disk full), 57P shutdown, 58 system, 25006 read-only. */
+const unable = /^(?:53|57P|58|25006|08)/u
+
+const isUnavailability = (error: SqlError.SqlError): boolean => {
+  if (unreachable.has(error.reason._tag)) return true
+  const cause: unknown = error.reason.cause
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
+  return unable.test(code)
+}
+
+/** A service's own database: started before the server is there, it migrates as soon as it can and fails as Unavailable until then. */
+export class Database extends Context.Service<
+  Database,
+  {
+    readonly name: string
+    /**
+     * Runs queries: an unreachable, full or unmigrated database is `Unavailable` (503); any other SQL failure is a bug and
+     * dies. Catch the SQL errors a query expects (unique violation) inside `queries`.
+     */
+    readonly run: <A, E, R>(
+      queries: Effect.Effect<A, E | SqlError.SqlError, R>
+    ) => Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable, R>
+    /** The same in one transaction; a failure, defect or interruption rolls back. */
+    readonly transaction: <A, E, R>(
+      queries: Effect.Effect<A, E | SqlError.SqlError, R>
+    ) => Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable, R>
+    /** Succeeds when the server answers and every migration is in; bounded to 2 s. */
+    readonly ready: Effect.Effect<void, Unavailable>
+    /**
+     * Every notification of `channel`, with `undefined` first and after each reconnection, when anything may have been
+     * missed; never fails and never ends.
+     */
+    readonly notifications: (channel: string) => Stream.Stream<string | undefined>
+  }
+>()("gatehouse/shared/Database") {
+  static readonly layer = (options: DatabaseOptions) =>
+    Layer.effect(Database, makeDatabase(options)).pipe(
+      Layer.provideMerge(
+        PgClient.layer({
+          url: options.url,
+          applicationName: options.applicationName,
+          maxConnections: options.maxConnections ?? 10,
+          connectTimeout: "3 seconds",
+          keepAlive: "10 seconds"
+        })
+      ),
+      Layer.orDie
+    )
+}
+
+const makeDatabase = (options: DatabaseOptions) =>
+  Effect.gen(function* () {
+    const pg = yield* PgClient.PgClient
+    const sql = yield* SqlClient.SqlClient
+    const migrated = yield* Ref.make(false)
+    const once = yield* Semaphore.make(1)
+    const unavailable = new Unavailable({ dependency: options.name, retryAfterSeconds: 2 })
+
+    const migrate = once.withPermit(
+      Effect.gen(function* () {
+        if (yield* Ref.get(migrated)) return
+        yield* Migrator.make({})({ loader: Migrator.fromRecord({ ...options.migrations }) })
+        yield* Ref.set(migrated, true)
+      })
+    )
+    yield* migrate.pipe(
+      Effect.tapError((error) =>
+        Effect.logWarning(`${options.name} is not ready, retrying`).pipe(Effect.annotateLogs({ reason: reasonOf(error) }))
+      ),
+      Effect.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
+      Effect.tap(() => Effect.logDebug(`${options.name} is migrated`)),
+      Effect.tapCause((cause) => Effect.logError(`${options.name} cannot be migrated`, cause)),
+      Effect.ignore,
+      Effect.provideService(SqlClient.SqlClient, sql),
+      Effect.forkScoped
+    )
+
+    const ensureMigrated = Effect.flatMap(Ref.get(migrated), (done) =>
+      done
+        ? Effect.void
+        : migrate.pipe(
+            Effect.provideService(SqlClient.SqlClient, sql),
+            Effect.timeout("5 seconds"),
+            Effect.catchCause(() => unavailable)
+          )
+    )
+
+    const settled = <A, E, R>(queries: Effect.Effect<A, E | SqlError.SqlError, R>) =>
+      Effect.flatMap(Effect.result(queries), (result): Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable> => {
+        if (Result.isSuccess(result)) return Effect.succeed(result.success)
+        const error = result.failure
+        if (error instanceof SqlError.SqlError) return isUnavailability(error) ? unavailable : Effect.die(error)
+        return Effect.fail(error as Exclude<E, SqlError.SqlError>)
+      })
+
+    return Database.of({
+      name: options.name,
+      run: (queries) => Effect.andThen(ensureMigrated, settled(queries)),
+      transaction: (queries) => Effect.andThen(ensureMigrated, settled(sql.withTransaction(queries))),
+      ready: Effect.andThen(ensureMigrated, settled(sql`SELECT 1`)).pipe(
+        Effect.timeoutOrElse({ duration: Duration.seconds(2), orElse: () => unavailable }),
+        Effect.asVoid
+      ),
+      notifications: (channel) =>
+        Stream.unwrap(
+          Effect.map(pg.listen(channel), (queue) =>
+            Stream.concat(
+              Stream.succeed(undefined as string | undefined),
+              Stream.fromQueue(queue).pipe(Stream.map((one) => one.payload as string | undefined))
+            )
+          )
+        ).pipe(
+          Stream.retry(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("2 seconds")])),
+          Stream.orDie
+        )
+    })
+  })
+
+const reasonOf = (error: unknown): string =>
+  error instanceof SqlError.SqlError ? error.reason._tag : error instanceof Error ? error.message : "unknown"
