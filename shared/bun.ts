@@ -112,7 +112,10 @@ export const runUntilSignal = async (
   process.exit(0)
 }
 
-/** Bundles a browser application into `outdir` (hashed names); gives the entry's files. Throws an AggregateError naming the faults. */
+/**
+ * Bundles a browser application into `outdir` (hashed names), with absolute references so that the page works under any
+ * path. Throws an AggregateError naming the faults.
+ */
 export const bundle = async (entry: string, outdir: string): Promise<void> => {
   await Bun.build({
     entrypoints: [entry],
@@ -121,6 +124,7 @@ export const bundle = async (entry: string, outdir: string): Promise<void> => {
     minify: true,
     splitting: true,
     sourcemap: "none",
+    publicPath: "/",
     naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
     define: { "process.env.NODE_ENV": '"production"' }
   })
