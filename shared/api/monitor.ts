@@ -86,13 +86,44 @@ export const HostSnapshot = Schema.Struct({
     ioSome: Pressure,
     ioFull: Pressure
   }),
-  temperatures: Schema.Array(
-    Schema.Struct({ sensor: Schema.String, celsius: known, criticalCelsius: known })
-  ),
+  temperatures: Schema.Array(Schema.Struct({ sensor: Schema.String, celsius: known, criticalCelsius: known })),
   /** One entry per section above (`cpu`, `memory`, `load`, `filesystems`, `disks`, `network`, `pressure`, `temperatures`, `host`). */
   sections: Schema.Record(Schema.String, SectionStatus)
 })
 export type HostSnapshot = typeof HostSnapshot.Type
+
+/** Query of GET /monitor/stream: seconds between two events, 2 unless told. */
+export const StreamQuery = Schema.Struct({
+  interval: Schema.optionalKey(
+    Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 1, maximum: 60 }))
+  )
+})
+export type StreamQuery = typeof StreamQuery.Type
+
+/** GET /monitor/selfcheck: does the monitor see the host, which collectors found nothing, and how to mend that. */
+export const SelfCheck = Schema.Struct({
+  at: Schema.String.annotate({ format: "date-time" }),
+  status: Schema.Literals(["ok", "degraded"]),
+  checks: Schema.Array(
+    Schema.Struct({
+      name: Schema.String,
+      status: Schema.Literals(["ok", "degraded"]),
+      detail: Schema.String,
+      remedy: Schema.optionalKey(Schema.String)
+    })
+  ),
+  /** `seconds` is what the collector took; `reason` and `remedy` are null where it succeeded or none is known. */
+  collectors: Schema.Array(
+    Schema.Struct({
+      collector: Schema.String,
+      success: Schema.Boolean,
+      seconds: Schema.Finite,
+      reason: Schema.NullOr(Schema.String),
+      remedy: Schema.NullOr(Schema.String)
+    })
+  )
+})
+export type SelfCheck = typeof SelfCheck.Type
 
 /** The series kept in history. Those with a label are kept per mount point or device. */
 export const historyMetrics = {
