@@ -27,7 +27,11 @@ const freshDir = () => {
   folders.push(dir)
   return dir
 }
-afterAll(() => folders.forEach((dir) => rmSync(dir, { recursive: true, force: true })))
+const holders: Array<Bun.Subprocess> = []
+afterAll(() => {
+  for (const holder of holders) holder.kill("SIGKILL")
+  for (const dir of folders) rmSync(dir, { recursive: true, force: true })
+})
 
 const query = (url: string, text: string) =>
   Effect.scoped(
@@ -63,6 +67,7 @@ const abandon = async (dataDir: string) => {
     stdout: "pipe",
     stderr: "inherit"
   })
+  holders.push(holder)
   const { value } = await holder.stdout.getReader().read()
   const { pid } = JSON.parse(new TextDecoder().decode(value)) as { pid: number }
   const kill = async () => {
