@@ -1,5 +1,6 @@
 /** The embedded Postgres, with its real binaries: what it serves, to whom, and what it survives. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { spawn } from "node:child_process"
 import {
   chmodSync,
   existsSync,
@@ -213,14 +214,25 @@ test("recovers after the server was killed too, and when its pid belongs to anot
       yield* query(pg.url("data", "data"), "CREATE TABLE kept ()")
     })
   )
-  const pidFile = join(realpathSync(join(dataDir, "server")), "cluster/postmaster.pid")
-  writeFileSync(pidFile, `${process.pid}\n/elsewhere\n1\n5432\n/elsewhere\n\n1 1\nready\n`)
-  await withPostgres(dataDir, (pg) =>
-    Effect.gen(function* () {
-      expect(pg.reused).toBe(false)
-      yield* query(pg.url("data", "data"), "SELECT * FROM kept")
-    })
-  )
+  const server = realpathSync(join(dataDir, "server"))
+  const { uid, gid } = statSync(server)
+  // The server's user owns it, and it is not our own pid: Postgres itself sees through any other mistake.
+  const stranger = spawn("sleep", ["600"], { stdio: "ignore", ...(isRoot ? { uid, gid } : {}) })
+  try {
+    writeFileSync(
+      join(server, "cluster/postmaster.pid"),
+      `${stranger.pid}\n/elsewhere\n1\n5432\n/elsewhere\n\n1 1\nready\n`
+    )
+    await withPostgres(dataDir, (pg) =>
+      Effect.gen(function* () {
+        expect(pg.reused).toBe(false)
+        yield* query(pg.url("data", "data"), "SELECT * FROM kept")
+      })
+    )
+    expect(stranger.exitCode).toBe(null)
+  } finally {
+    stranger.kill()
+  }
 })
 
 test("starts over from a half-made initdb", async () => {
