@@ -1,15 +1,20 @@
 /** Runs every collector once and says which failed and why; must keep nothing and know no client. */
 import { Cause, Clock, Context, Effect, Layer, Metric } from "effect"
 import type { Collector } from "./collectors/collector.ts"
+import { conntrack } from "./collectors/conntrack.ts"
 import { makeCpu } from "./collectors/cpu.ts"
+import { cpufreq } from "./collectors/cpufreq.ts"
 import { makeDiskStats } from "./collectors/diskstats.ts"
 import { filefd } from "./collectors/filefd.ts"
 import { makeFileSystem } from "./collectors/filesystem.ts"
+import { hwmon } from "./collectors/hwmon.ts"
 import { loadavg } from "./collectors/loadavg.ts"
 import { meminfo } from "./collectors/meminfo.ts"
 import { netclass } from "./collectors/netclass.ts"
 import { makeNetDev } from "./collectors/netdev.ts"
+import { netstat } from "./collectors/netstat.ts"
 import { pressure } from "./collectors/pressure.ts"
+import { makeSockStat } from "./collectors/sockstat.ts"
 import { stat } from "./collectors/stat.ts"
 import { thermalZone } from "./collectors/thermalZone.ts"
 import { makeTime } from "./collectors/time.ts"
@@ -22,15 +27,20 @@ import { StatFs } from "./StatFs.ts"
 
 /** Every collector under node_exporter's name for it. */
 const makeAll = (config: MonitorConfig, statFs: StatFs["Service"], now: () => number) => ({
+  conntrack,
   cpu: makeCpu(),
+  cpufreq,
   diskstats: makeDiskStats(config.disks),
   filefd,
   filesystem: makeFileSystem({ mount: config.mounts, fsType: config.fsTypes }, statFs),
+  hwmon,
   loadavg,
   meminfo,
   netclass,
   netdev: makeNetDev(config.networks),
+  netstat,
   pressure,
+  sockstat: makeSockStat(),
   stat,
   thermal_zone: thermalZone,
   time: makeTime(now),

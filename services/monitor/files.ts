@@ -1,9 +1,12 @@
 /** Reads the kernel's files under the host's prefixes, never mistaking the pod's own for the host's; must parse none of them. */
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, realpathSync } from "node:fs"
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, realpathSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
 
-/** Why a file gives no data. `hidepid` and `pod`: the host's own file cannot be seen, and the one that can is not the host's. */
+/**
+ * Why a file gives no data. `hidepid`, `pod` and `netns`: the host's own file cannot be seen, and the one that can be is not
+ * the host's.
+ */
 export const Problem = Schema.Literals([
   "missing",
   "denied",
@@ -12,6 +15,7 @@ export const Problem = Schema.Literals([
   "malformed",
   "hidepid",
   "pod",
+  "netns",
   "timeout"
 ])
 export type Problem = typeof Problem.Type
@@ -85,6 +89,8 @@ export type View = "host" | "container" | "pod"
 export interface HostFiles {
   readonly rootfs: string
   readonly view: View
+  /** Whether this process is in the host's network namespace, which decides what /proc/sys/net shows. */
+  readonly sameNetwork: boolean
   /** Text of a file below the host's /proc; throws NoData. */
   readonly proc: (path: string) => string
   /**
@@ -139,6 +145,14 @@ const viewOf = ({ procfs, rootfs }: Prefixes): View => {
   return /^NSpid:\s+\d+$/mu.test(status) ? "pod" : "host"
 }
 
+/** Every network namespace has its own net/dev, with an inode number of its own. */
+const sameNetworkOf = ({ procfs, rootfs }: Prefixes): boolean => {
+  if (rootfs === "/" || !isLive(procfs)) return true
+  const inode = (path: string) => orUndefined(() => statSync(join(procfs, path, "net/dev")).ino)
+  const host = inode("1")
+  return host !== undefined && host === inode("self")
+}
+
 /** The host's files below `prefixes`; what kind of view they give is found out once. */
 export const hostFiles = (prefixes: Prefixes): HostFiles => {
   const { procfs, rootfs, sysfs } = prefixes
@@ -152,7 +166,7 @@ export const hostFiles = (prefixes: Prefixes): HostFiles => {
       return readWhole(join(procfs, "1", path))
     } catch (error) {
       const hidden = orUndefined(() => lstatSync(join(procfs, "1", "stat"))) === undefined
-      if (!hidden) throw noData(`1/${path}`, error)
+      if (live && !hidden) throw noData(`1/${path}`, error)
       if (!live) return attempt(path, () => readWhole(join(procfs, path.startsWith("net/") ? path : `self/${path}`)))
       if (rootfs === "/") return attempt(`self/${path}`, () => readWhole(join(procfs, "self", path)))
       throw new NoData({
@@ -166,6 +180,7 @@ export const hostFiles = (prefixes: Prefixes): HostFiles => {
   return {
     rootfs,
     view,
+    sameNetwork: sameNetworkOf(prefixes),
     first,
     proc: (path) => attempt(path, () => readWhole(join(procfs, path))),
     sys: (path) => attempt(path, () => readWhole(join(sysfs, path)).trimEnd()),

@@ -7,6 +7,7 @@ import type { HostFiles, NoData } from "./files.ts"
 const remedies: Readonly<Partial<Record<NoData["problem"], string>>> = {
   hidepid: "mount /proc without hidepid, or give the monitor's group its gid= option",
   pod: "mount the host's /proc and /sys into the pod and point MONITOR_PROCFS and MONITOR_SYSFS at them",
+  netns: "give the pod hostNetwork, or do without",
   denied: "let the monitor's user read the file",
   missing: "the kernel or the machine does not have it, or its folder is not mounted",
   timeout: "the filesystem's server does not answer"

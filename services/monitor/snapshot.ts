@@ -157,6 +157,29 @@ const pressureOf = (previous: Reading | undefined, current: Reading): HostSnapsh
   }
 }
 
+/** Those of the sensors, then those of the firmware's zones; thousandths of a degree in hwmon's files. */
+const temperaturesOf = ({ outcomes }: Reading): HostSnapshot["temperatures"] => {
+  const celsius = (text: string | undefined) => {
+    const value = Number.parseInt(text ?? "", 10)
+    return Number.isNaN(value) ? null : value / 1000
+  }
+  const sensors = (valueOf(outcomes.hwmon) ?? []).flatMap(({ chip, chipName, sensors: all }) =>
+    all
+      .filter(({ type, values }) => type === "temp" && values.has("input"))
+      .map(({ name, values }) => ({
+        sensor: `${chipName === "" ? chip : chipName} ${values.get("label") ?? name}`,
+        celsius: celsius(values.get("input")),
+        criticalCelsius: celsius(values.get("crit"))
+      }))
+  )
+  const zones = (valueOf(outcomes.thermal_zone)?.zones ?? []).map((one) => ({
+    sensor: `${one.type} ${one.zone}`,
+    celsius: one.celsius,
+    criticalCelsius: null
+  }))
+  return [...sensors, ...zones]
+}
+
 const statusOf = (outcome: Outcome<unknown>, view: View = "host"): SectionStatus => {
   if (!outcome.ok) {
     const hidden = outcome.problem === "hidepid" || outcome.problem === "pod"
@@ -195,11 +218,7 @@ export const snapshotOf = (previous: Reading | undefined, current: Reading, view
     disks: disksOf(pairOf(previous, current, "diskstats")),
     network: networkOf(pairOf(previous, current, "netdev"), states),
     pressure: pressureOf(previous, current),
-    temperatures: (valueOf(outcomes.thermal_zone)?.zones ?? []).map(({ celsius, type, zone }) => ({
-      sensor: `${type} ${zone}`,
-      celsius,
-      criticalCelsius: null
-    })),
+    temperatures: temperaturesOf(current),
     sections: {
       host: statusOf(outcomes.uname, view),
       cpu: statusOf(outcomes.cpu),
@@ -209,7 +228,7 @@ export const snapshotOf = (previous: Reading | undefined, current: Reading, view
       disks: statusOf(outcomes.diskstats),
       network: statusOf(outcomes.netdev, view),
       pressure: statusOf(outcomes.pressure),
-      temperatures: statusOf(outcomes.thermal_zone)
+      temperatures: statusOf(outcomes.hwmon.ok ? outcomes.hwmon : outcomes.thermal_zone)
     }
   }
 }

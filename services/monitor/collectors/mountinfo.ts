@@ -35,7 +35,8 @@ export const parseMountInfo = (text: string, rootfs: string): ReadonlyArray<Moun
     const own = fields[5]!.split(",")
     const shared = fields[dash + 3]!.split(",")
     return {
-      device: unescape(fields[dash + 2]!),
+      // Left as the kernel wrote it, as node_exporter does: it is a label, not a path to open.
+      device: fields[dash + 2]!,
       mountpoint: stripPrefix(unescape(fields[4]!), rootfs),
       fstype: fields[dash + 1]!,
       major: number[1]!,

@@ -1,7 +1,7 @@
 /** The first process's net/dev: bytes, packets and errors of each of the host's network interfaces. */
 import { counter, sample } from "../family.ts"
 import type { Filter } from "../filter.ts"
-import { fieldsOf, linesOf, malformed, numberOf, truncated } from "../parse.ts"
+import { fieldsOf, linesOf, malformed, numberOf, truncated, valueOf } from "../parse.ts"
 import type { Collector } from "./collector.ts"
 
 /** node_exporter's names of the sixteen columns, in the kernel's order. */
@@ -28,6 +28,8 @@ export type NetColumn = (typeof netColumns)[number]
 export interface NetDevice {
   readonly device: string
   readonly counters: Readonly<Record<NetColumn, number>>
+  /** Packets no protocol took, which only /sys counts; undefined where it does not. */
+  readonly noHandler?: number | undefined
 }
 
 const file = "net/dev"
@@ -47,13 +49,25 @@ export const parseNetDev = (text: string): ReadonlyArray<NetDevice> => {
 }
 
 export const makeNetDev = (shown: Filter): Collector<ReadonlyArray<NetDevice>> => ({
-  read: (files) => parseNetDev(files.first(file)).filter(({ device }) => shown(device)),
-  families: (devices) =>
-    netColumns.map((column) =>
+  read: (files) =>
+    parseNetDev(files.first(file))
+      .filter(({ device }) => shown(device))
+      .map((one) => ({
+        ...one,
+        noHandler: valueOf(files.trySys(`class/net/${one.device}/statistics/rx_nohandler`))
+      })),
+  families: (devices) => [
+    ...netColumns.map((column) =>
       counter(
         `node_network_${column}_total`,
         `Network device statistic ${column}.`,
         devices.map(({ counters, device }) => sample(counters[column], { device }))
       )
+    ),
+    counter(
+      "node_network_receive_nohandler_total",
+      "Network device statistic receive_nohandler.",
+      devices.flatMap(({ device, noHandler }) => (noHandler === undefined ? [] : [sample(noHandler, { device })]))
     )
+  ]
 })

@@ -1,5 +1,5 @@
-/** The host's name and kernel, from files: uname(2) would give the container's name. */
-import { arch } from "node:os"
+/** The host's name and kernel; the name from files, because uname(2) gives the container's. */
+import { machine, release, version } from "node:os"
 import { gauge, sample } from "../family.ts"
 import type { HostFiles } from "../files.ts"
 import type { Collector } from "./collector.ts"
@@ -13,19 +13,15 @@ export interface Uname {
   readonly domainname: string
 }
 
-/** Node's name of an architecture → the kernel's. */
-const machines: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64", arm: "armv7l", ia32: "i686" }
-
 const read = (files: HostFiles): Uname => {
-  const kernel = (name: string) => files.proc(`sys/kernel/${name}`).trimEnd()
-  // hostname and domainname of /proc are the reader's own namespace's: right only on the host itself.
+  // Names in /proc are the reader's own UTS namespace's: right only on the host itself. The kernel is everybody's.
   const own = files.rootfs === "/"
   return {
-    release: kernel("osrelease"),
-    version: kernel("version"),
-    machine: machines[arch()] ?? arch(),
-    nodename: own ? kernel("hostname") : (files.tryRoot("etc/hostname")?.trim() ?? ""),
-    domainname: own ? kernel("domainname") : "(none)"
+    release: release(),
+    version: version(),
+    machine: machine(),
+    nodename: own ? files.proc("sys/kernel/hostname").trimEnd() : (files.tryRoot("etc/hostname")?.trim() ?? ""),
+    domainname: own ? files.proc("sys/kernel/domainname").trimEnd() : "(none)"
   }
 }
 
