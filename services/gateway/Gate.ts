@@ -1,0 +1,221 @@
+/** Who calls and whether they may (spec R5, R8, R10): reads credentials, asks caches first and the DB only if need be; must not know any route's upstream. */
+import { Clock, Context, Effect, Layer, Option } from "effect"
+import { BoundedMap } from "#shared/BoundedMap.ts"
+import type { Unavailable } from "#shared/domain/errors.ts"
+import { uuidv7 } from "#shared/domain/ids.ts"
+import type { Demand } from "#shared/domain/rights.ts"
+import { tokenHash } from "#shared/jws.ts"
+import { cookieValues, sessionCookie } from "./cookies.ts"
+import { Keys } from "./Keys.ts"
+import { Rights, type Snapshot } from "./Rights.ts"
+import { Sessions } from "./Sessions.ts"
+import { Tokens } from "./Tokens.ts"
+
+/** What a request shows of its sender, unchecked. */
+export type Credential =
+  | { readonly _tag: "None" }
+  | { readonly _tag: "Cookie"; readonly secretHash: string }
+  /** A cookie that can be no session of ours, or several: anonymous, and the cookie is to go. */
+  | { readonly _tag: "BadCookie" }
+  | { readonly _tag: "Bearer"; readonly token: string }
+  | { readonly _tag: "BadAuthorization" }
+
+/** A proven sender. */
+export interface Caller {
+  readonly userId: string
+  readonly sessionId: string
+  readonly via: "cookie" | "bearer"
+  /** Seconds since the epoch. */
+  readonly authTime: number
+  /** What an access token is confined to, `<service>:<action>` with `*` for any; undefined for a browser session. */
+  readonly scope: ReadonlySet<string> | undefined
+}
+
+/** `Stale`: a cookie or token that is not (any more) good; `reason` is for the WWW-Authenticate header. */
+export type Identified =
+  | { readonly _tag: "Caller"; readonly caller: Caller }
+  | { readonly _tag: "Anonymous" }
+  | { readonly _tag: "Stale"; readonly via: "cookie" | "bearer"; readonly reason: string }
+
+const anonymous: Identified = { _tag: "Anonymous" }
+const staleCookie: Identified = { _tag: "Stale", via: "cookie", reason: "the session has ended" }
+const staleToken = (reason: string): Identified => ({ _tag: "Stale", via: "bearer", reason })
+
+const bearer = /^Bearer ([A-Za-z0-9._~+/=-]{1,8192})$/iu
+const secretForm = /^[A-Za-z0-9_-]{43}$/u
+
+/** Reads the credential of a request. A bearer token is deliberate and goes before a cookie, which browsers send by themselves. */
+export const credentialOf = (headers: Headers): Credential => {
+  const authorization = headers.get("authorization")
+  if (authorization !== null) {
+    const token = bearer.exec(authorization)?.[1]
+    return token === undefined ? { _tag: "BadAuthorization" } : { _tag: "Bearer", token }
+  }
+  const cookie = headers.get("cookie")
+  if (cookie === null) return { _tag: "None" }
+  const values = cookieValues(cookie, sessionCookie)
+  if (values.length === 0) return { _tag: "None" }
+  if (values.length > 1 || !secretForm.test(values[0]!)) return { _tag: "BadCookie" }
+  return { _tag: "Cookie", secretHash: tokenHash(values[0]!) }
+}
+
+/** Whether an access token's scope covers a service's action. */
+const covers = (scope: ReadonlySet<string>, service: string, action: string): boolean =>
+  scope.has("*:*") || scope.has(`${service}:*`) || scope.has(`${service}:${action}`)
+
+/** Seconds an identity token lives, and for how long one is reused for reads. */
+const identityLifetime = 60
+const identityReuse = 30
+
+interface Minted {
+  readonly token: string
+  readonly mintedAt: number
+}
+
+export class Gate extends Context.Service<
+  Gate,
+  {
+    /** Who sent this, from memory alone; undefined if the DB must be asked (`identify`). Synchronous for the data path. */
+    readonly peek: (credential: Credential) => Identified | undefined
+    readonly identify: (credential: Credential) => Effect.Effect<Identified, Unavailable>
+    /** Whether a caller may do what is asked, by their live rights and their token's scope. */
+    readonly allows: (snapshot: Snapshot, caller: Caller, demand: Demand) => boolean
+    /**
+     * The identity token for a service (spec R10); undefined while there is no signing key. For a write it is bound to
+     * `method` and `path`; for a read it is reused up to 30 s for the same session, service and rights.
+     */
+    readonly identityToken: (
+      snapshot: Snapshot,
+      caller: Caller,
+      target: { readonly service: string; readonly environment: string; readonly method: string; readonly path: string }
+    ) => string | undefined
+  }
+>()("gatehouse/gateway/Gate") {
+  static readonly layer = (options: { readonly issuer: string }) => Layer.effect(Gate, makeGate(options.issuer))
+}
+
+const makeGate = (issuer: string) =>
+  Effect.gen(function* () {
+    const rights = yield* Rights
+    const sessions = yield* Sessions
+    const tokens = yield* Tokens
+    const keys = yield* Keys
+    const clock = yield* Clock.Clock
+    const minted = new BoundedMap<Minted>(20_000)
+    const nowSeconds = () => Math.floor(clock.currentTimeMillisUnsafe() / 1000)
+
+    const known = (caller: Caller, snapshot: Snapshot | undefined): Identified | undefined => {
+      if (snapshot === undefined) return undefined
+      if (snapshot.rights(caller.userId) !== undefined) return { _tag: "Caller", caller }
+      return { _tag: "Stale", via: caller.via, reason: "the account is disabled" }
+    }
+
+    const byCookie = (session: {
+      readonly userId: string
+      readonly id: string
+      readonly authTime: number
+    }): Caller => ({
+      userId: session.userId,
+      sessionId: session.id,
+      via: "cookie",
+      authTime: Math.floor(session.authTime / 1000),
+      scope: undefined
+    })
+
+    const peek = (credential: Credential): Identified | undefined => {
+      switch (credential._tag) {
+        case "None":
+          return anonymous
+        case "BadCookie":
+          return staleCookie
+        case "BadAuthorization":
+          return staleToken("the Authorization header is not one Bearer token")
+        case "Cookie": {
+          const session = sessions.peek(credential.secretHash)
+          return session === undefined ? undefined : known(byCookie(session), rights.peek())
+        }
+        case "Bearer": {
+          const token = tokens.verify(credential.token, nowSeconds())
+          // An unknown key may be one this process has not loaded yet: `identify` looks once more.
+          if (typeof token === "string") return token === "unknown key" ? undefined : staleToken(token)
+          if (sessions.peekById(token.sessionId) === undefined) return undefined
+          return known({ ...token, via: "bearer" }, rights.peek())
+        }
+      }
+    }
+
+    const identify = Effect.fnUntraced(function* (credential: Credential) {
+      const first = peek(credential)
+      if (first !== undefined) return first
+      const snapshot = yield* rights.snapshot
+      if (credential._tag === "Cookie") {
+        const session = yield* sessions.find(credential.secretHash)
+        return Option.isNone(session) ? staleCookie : (known(byCookie(session.value), snapshot) ?? anonymous)
+      }
+      if (credential._tag !== "Bearer") return anonymous
+      yield* keys.ready
+      const token = tokens.verify(credential.token, nowSeconds())
+      if (typeof token === "string") return staleToken(token)
+      const session = yield* sessions.findById(token.sessionId)
+      if (Option.isNone(session)) return staleToken("the session has ended")
+      return known({ ...token, via: "bearer" }, snapshot) ?? anonymous
+    })
+
+    const scopeClaim = (snapshot: Snapshot, caller: Caller, service: string, environment: string): string => {
+      const actions = new Set<string>()
+      for (const right of snapshot.rights(caller.userId) ?? []) {
+        const here =
+          (right.environment === "*" || right.environment === environment) &&
+          (right.service === "*" || right.service === service)
+        if (!here) continue
+        actions.add(right.effect === "deny" ? `!${right.action}` : right.action)
+      }
+      if (actions.has("!*")) return ""
+      const held: Array<string> = []
+      for (const action of actions) {
+        if (action.startsWith("!")) held.push(`!${service}:${action.slice(1)}`)
+        else if (caller.scope === undefined || covers(caller.scope, service, action)) held.push(`${service}:${action}`)
+        else if (action === "*") {
+          // The user may do everything there, the token only some of it.
+          for (const one of caller.scope) if (one.startsWith(`${service}:`)) held.push(one)
+        }
+      }
+      return held.join(" ")
+    }
+
+    return Gate.of({
+      peek,
+      identify,
+      allows: (snapshot, caller, demand) =>
+        snapshot.decide(caller.userId, demand) === "allow" &&
+        (caller.scope === undefined || covers(caller.scope, demand.service, demand.action)),
+      identityToken: (snapshot, caller, { environment, method, path, service }) => {
+        const now = nowSeconds()
+        const safe = method === "GET" || method === "HEAD" || method === "OPTIONS"
+        const scoped = caller.scope === undefined ? "" : [...caller.scope].join(" ")
+        const key = `${caller.sessionId} ${service}.${environment} ${snapshot.version} ${keys.generation()} ${scoped}`
+        if (safe) {
+          const reusable = minted.get(key)
+          if (reusable !== undefined && now - reusable.mintedAt < identityReuse) return reusable.token
+        }
+        const token = keys.sign("at+jwt", {
+          iss: issuer,
+          sub: caller.userId,
+          aud: `${service}.${environment}`,
+          client_id: "gateway",
+          iat: now,
+          exp: now + identityLifetime,
+          jti: uuidv7(now * 1000),
+          scope: scopeClaim(snapshot, caller, service, environment),
+          roles: snapshot.roleNames(caller.userId),
+          env: environment,
+          sid: caller.sessionId,
+          auth_time: caller.authTime,
+          name: snapshot.users.get(caller.userId)?.name ?? "",
+          ...(safe ? {} : { htm: method, htu: path })
+        })
+        if (safe && token !== undefined) minted.set(key, { token, mintedAt: now })
+        return token
+      }
+    })
+  })

@@ -1,0 +1,238 @@
+/** Sessions (spec R8): opaque to the client, rows on the server, limits enforced here; must never store or return a session's secret. */
+import { randomBytes } from "node:crypto"
+import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
+import { BoundedMap } from "#shared/BoundedMap.ts"
+import type { Session as SessionView } from "#shared/api/auth.ts"
+import { NotFound, type Unavailable } from "#shared/domain/errors.ts"
+import { SessionId, type UserId } from "#shared/domain/ids.ts"
+import { tokenHash } from "#shared/jws.ts"
+import { Database, SqlClient } from "#shared/sql.ts"
+import { Audit } from "./Audit.ts"
+
+/** Milliseconds a session may be served from memory before the DB confirms it again. */
+const confirmEvery = 5000
+/** Milliseconds between two writes of `last_seen_at` for one session. */
+const touchEvery = 60_000
+
+/** A live session; times in milliseconds since the epoch. */
+export interface Session {
+  readonly id: string
+  readonly kind: "browser" | "token"
+  readonly userId: string
+  readonly provider: string
+  readonly authTime: number
+  readonly expiresAt: number
+  readonly lastSeenAt: number
+}
+
+export interface NewSession {
+  readonly kind: "browser" | "token"
+  readonly label: string
+  readonly userId: UserId
+  readonly provider: string
+  readonly idpSid: string | undefined
+  /** Milliseconds since the epoch. */
+  readonly authTime: number
+  readonly userAgent: string | null
+  readonly ip: string
+}
+
+export interface SessionLimits {
+  /** Without use for this long a session ends. */
+  readonly idle: Duration.Duration
+  /** However much it is used, it ends after this. */
+  readonly absolute: Duration.Duration
+}
+
+interface Entry {
+  readonly session: Session
+  readonly confirmedAt: number
+}
+
+export class Sessions extends Context.Service<
+  Sessions,
+  {
+    /** The session of a cookie's secret if it was confirmed less than 5 s ago; `undefined` means ask `find`. Synchronous for the data path. */
+    readonly peek: (secretHash: string) => Session | undefined
+    /** The same by id, for access tokens. */
+    readonly peekById: (id: string) => Session | undefined
+    readonly find: (secretHash: string) => Effect.Effect<Option.Option<Session>, Unavailable>
+    readonly findById: (id: string) => Effect.Effect<Option.Option<Session>, Unavailable>
+    /** A new session and its secret, which is returned this once (none for kind `token`: its refresh token is the secret). */
+    readonly create: (
+      input: NewSession
+    ) => Effect.Effect<{ readonly id: SessionId; readonly secret: string }, Unavailable>
+    readonly list: (
+      userId: string,
+      currentId: string,
+      limit: number,
+      after: string | undefined
+    ) => Effect.Effect<ReadonlyArray<SessionView>, Unavailable>
+    /** Ends one session of this user; another's is as if it did not exist. */
+    readonly end: (userId: string, id: string, reason: string) => Effect.Effect<void, NotFound | Unavailable>
+  }
+>()("gatehouse/gateway/Sessions") {
+  static readonly layer = (limits: SessionLimits) => Layer.effect(Sessions, makeSessions(limits))
+}
+
+interface Row {
+  readonly id: string
+  readonly kind: "browser" | "token"
+  readonly userId: string
+  readonly provider: string
+  readonly authTime: Date
+  readonly expiresAt: Date
+  readonly lastSeenAt: Date
+}
+
+const makeSessions = (limits: SessionLimits) =>
+  Effect.gen(function* () {
+    const database = yield* Database
+    const sql = yield* SqlClient.SqlClient
+    const audit = yield* Audit
+    const clock = yield* Clock.Clock
+    const context = yield* Effect.context()
+    const idle = Duration.toMillis(limits.idle)
+    const idleSeconds = Math.round(idle / 1000)
+    const absoluteSeconds = Math.round(Duration.toMillis(limits.absolute) / 1000)
+    const byHash = new BoundedMap<Entry>(20_000)
+    const byId = new BoundedMap<Entry>(20_000)
+    const touched = new BoundedMap<number>(20_000)
+
+    const columns = sql.unsafe(
+      `id, kind, user_id AS "userId", provider, auth_time AS "authTime", expires_at AS "expiresAt", last_seen_at AS "lastSeenAt"`
+    )
+    const live = sql.unsafe(`expires_at > now() AND last_seen_at > now() - make_interval(secs => ${idleSeconds})`)
+
+    const toSession = (row: Row): Session => ({
+      id: row.id,
+      kind: row.kind,
+      userId: row.userId,
+      provider: row.provider,
+      authTime: row.authTime.getTime(),
+      expiresAt: row.expiresAt.getTime(),
+      lastSeenAt: row.lastSeenAt.getTime()
+    })
+
+    const touch = (session: Session, now: number) => {
+      const last = touched.get(session.id) ?? session.lastSeenAt
+      if (now - last < Math.min(touchEvery, idle / 4)) return
+      touched.set(session.id, now)
+      // Nobody waits for this: a lost write makes the session look idle for a minute longer than it was.
+      Effect.runForkWith(context)(
+        Effect.ignore(database.run(sql`UPDATE sessions SET last_seen_at = now() WHERE id = ${session.id}`))
+      )
+    }
+
+    const fresh = (cache: BoundedMap<Entry>, key: string): Session | undefined => {
+      const entry = cache.get(key)
+      if (entry === undefined) return undefined
+      const now = clock.currentTimeMillisUnsafe()
+      const { session } = entry
+      if (now - entry.confirmedAt > confirmEvery || now >= session.expiresAt) return undefined
+      touch(session, now)
+      return session
+    }
+
+    const ask = (cache: BoundedMap<Entry>, key: string, rows: Effect.Effect<ReadonlyArray<Row>, Unavailable>) =>
+      Effect.gen(function* () {
+        const known = fresh(cache, key)
+        if (known !== undefined) return Option.some(known)
+        const now = yield* Clock.currentTimeMillis
+        const row = (yield* rows)[0]
+        if (row === undefined) {
+          cache.delete(key)
+          return Option.none<Session>()
+        }
+        const session = toSession(row)
+        cache.set(key, { session, confirmedAt: now })
+        touch(session, now)
+        return Option.some(session)
+      })
+
+    // After a lost connection any session may have ended unseen.
+    yield* database.notifications("sessions").pipe(
+      Stream.runForEach((id) =>
+        Effect.sync(() => {
+          if (id === undefined) {
+            byHash.clear()
+            byId.clear()
+            return
+          }
+          byId.delete(id)
+          for (const [hash, entry] of byHash.entries()) if (entry.session.id === id) byHash.delete(hash)
+        })
+      ),
+      Effect.tapCause((cause) => Effect.logError("no longer listening for ended sessions", cause)),
+      Effect.forkScoped
+    )
+    // Rows of dead sessions are of no use to anybody.
+    yield* database
+      .run(sql`DELETE FROM sessions WHERE NOT (${live})`)
+      .pipe(Effect.ignore, Effect.delay("10 minutes"), Effect.forever, Effect.forkScoped)
+
+    return Sessions.of({
+      peek: (hash) => fresh(byHash, hash),
+      peekById: (id) => fresh(byId, id),
+      find: Effect.fnUntraced(function* (hash) {
+        return yield* ask(
+          byHash,
+          hash,
+          database.run(sql<Row>`SELECT ${columns} FROM sessions WHERE secret_hash = ${hash} AND ${live}`)
+        )
+      }),
+      findById: Effect.fnUntraced(function* (id) {
+        return yield* ask(
+          byId,
+          id,
+          database.run(sql<Row>`SELECT ${columns} FROM sessions WHERE id = ${id} AND ${live}`)
+        )
+      }),
+      create: Effect.fn("Sessions.create")(function* (input) {
+        const secret = randomBytes(32).toString("base64url")
+        const rows = yield* database.run(
+          sql<{
+            id: string
+          }>`INSERT INTO sessions (kind, label, secret_hash, user_id, provider, idp_sid, auth_time, expires_at,
+              user_agent, ip) VALUES (${input.kind}, ${input.label}, ${input.kind === "browser" ? tokenHash(secret) : null},
+              ${input.userId}, ${input.provider}, ${input.idpSid ?? null}, ${new Date(input.authTime)},
+              now() + make_interval(secs => ${absoluteSeconds}), ${input.userAgent?.slice(0, 500) ?? null}, ${input.ip})
+            RETURNING id`
+        )
+        return { id: SessionId.make(rows[0]!.id), secret }
+      }),
+      list: Effect.fn("Sessions.list")(function* (userId, currentId, limit, after) {
+        const rows = yield* database.run(
+          sql<Row & { label: string; createdAt: Date; userAgent: string | null; ip: string | null }>`
+            SELECT ${columns}, label, created_at AS "createdAt", user_agent AS "userAgent", ip FROM sessions
+            WHERE user_id = ${userId} AND ${live} AND id < ${after ?? "ffffffff-ffff-ffff-ffff-ffffffffffff"}
+            ORDER BY id DESC LIMIT ${limit}`
+        )
+        return rows.map((row) => ({
+          id: SessionId.make(row.id),
+          kind: row.kind,
+          label: row.label,
+          current: row.id === currentId,
+          createdAt: row.createdAt.toISOString(),
+          lastSeenAt: row.lastSeenAt.toISOString(),
+          authTime: row.authTime.toISOString(),
+          expiresAt: row.expiresAt.toISOString(),
+          userAgent: row.userAgent,
+          ip: row.ip
+        }))
+      }),
+      end: Effect.fn("Sessions.end")(function* (userId, id, reason) {
+        const ended = yield* database.transaction(
+          Effect.gen(function* () {
+            const rows = yield* sql`DELETE FROM sessions WHERE id = ${id} AND user_id = ${userId} RETURNING id`
+            if (rows.length > 0)
+              yield* audit.record({ event: "session.ended", actor: userId, sessionId: id, detail: { reason } })
+            return rows.length
+          })
+        )
+        if (ended === 0) return yield* new NotFound({ resource: "session" })
+        byId.delete(id)
+        for (const [hash, entry] of byHash.entries()) if (entry.session.id === id) byHash.delete(hash)
+      })
+    })
+  })

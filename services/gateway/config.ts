@@ -1,0 +1,123 @@
+/** The gateway's settings from its environment, and the file they name; checks all that can be checked without a network. */
+import { createHash } from "node:crypto"
+import { readFileSync } from "node:fs"
+import { Config, Duration, Effect, type Redacted, Result, Schema } from "effect"
+import { ConfigInvalid, type Env, readConfig, secret, strongSecret } from "#shared/config.ts"
+import { Environment } from "#shared/domain/rights.ts"
+import { trustedNetworks } from "./clientAddress.ts"
+import type { ProviderConfig } from "./Providers.ts"
+import { isLoopback, parseSettings, type ProviderSettings, type SettingsFile } from "./settingsFile.ts"
+
+const keys = Config.all({
+  environment: Config.String("ENVIRONMENT"),
+  publicUrl: Config.URL("GATEWAY_PUBLIC_URL"),
+  hosts: Config.Array(Schema.Trim, "GATEWAY_HOSTS").pipe(Config.withDefault<ReadonlyArray<string>>([])),
+  file: Config.String("GATEWAY_FILE"),
+  databaseUrl: secret("GATEWAY_DATABASE_URL"),
+  secret: strongSecret("GATEWAY_SECRET"),
+  sessionIdle: Config.Duration("GATEWAY_SESSION_IDLE").pipe(Config.withDefault(Duration.hours(12))),
+  sessionAbsolute: Config.Duration("GATEWAY_SESSION_ABSOLUTE").pipe(Config.withDefault(Duration.days(7))),
+  trustedProxies: Config.Array(Schema.Trim, "TRUSTED_PROXIES").pipe(Config.withDefault<ReadonlyArray<string>>([]))
+})
+
+/** Everything the gateway starts from. */
+export interface GatewayConfig {
+  readonly environment: string
+  /** Origin by which browsers and clients reach the gateway; also the `iss` of its tokens. */
+  readonly publicUrl: string
+  /** Host names it answers to, the public URL's first. */
+  readonly hosts: ReadonlyArray<string>
+  readonly databaseUrl: Redacted.Redacted
+  readonly secret: Redacted.Redacted
+  readonly limits: { readonly idle: Duration.Duration; readonly absolute: Duration.Duration }
+  readonly trustedProxies: ReturnType<typeof trustedNetworks>
+  readonly file: string
+  readonly settings: SettingsFile
+  readonly providers: ReadonlyArray<ProviderConfig>
+}
+
+/** Reads a settings file and gives it with the hash of its text, by which a change is seen. */
+export const readSettings = (file: string, publicUrl: string) =>
+  Effect.gen(function* () {
+    const text = yield* Effect.try({
+      try: () => readFileSync(file, "utf8"),
+      catch: () => new ConfigInvalid({ key: "GATEWAY_FILE", detail: `${file} cannot be read` })
+    })
+    const settings = parseSettings(text, publicUrl)
+    if (Result.isFailure(settings)) {
+      return yield* new ConfigInvalid({ key: `GATEWAY_FILE ${file}`, detail: settings.failure.message })
+    }
+    return { settings: settings.success, hash: createHash("sha256").update(text).digest("hex") }
+  })
+
+const clientSecret = (provider: ProviderSettings, env: Env) =>
+  Effect.gen(function* () {
+    const { clientSecret: reference, id } = provider
+    const invalid = (detail: string) => new ConfigInvalid({ key: `providers.${id}.clientSecret`, detail })
+    if ("env" in reference) {
+      const value = env[reference.env]
+      if (value === undefined || value === "") return yield* invalid(`the variable ${reference.env} is not set`)
+      return value
+    }
+    return yield* Effect.try({
+      try: () => readFileSync(reference.file, "utf8").trimEnd(),
+      catch: () => invalid(`the file ${reference.file} cannot be read`)
+    })
+  })
+
+/** The configuration, or the first key that is wrong. */
+export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInvalid> =>
+  Effect.gen(function* () {
+    const read = yield* readConfig(keys, env, ["GATEWAY_", "TRUSTED_"])
+    const { publicUrl } = read
+    if (!Schema.is(Environment)(read.environment)) {
+      return yield* new ConfigInvalid({ key: "ENVIRONMENT", detail: "an environment is a DNS label, such as prod" })
+    }
+    if (publicUrl.pathname !== "/" || publicUrl.search !== "" || publicUrl.hash !== "" || publicUrl.username !== "") {
+      return yield* new ConfigInvalid({
+        key: "GATEWAY_PUBLIC_URL",
+        detail: "must be an origin alone, such as https://gate.example.org"
+      })
+    }
+    if (publicUrl.protocol !== "https:" && !(publicUrl.protocol === "http:" && isLoopback(publicUrl.href))) {
+      return yield* new ConfigInvalid({
+        key: "GATEWAY_PUBLIC_URL",
+        detail: "must be https; plain http is a development default, for a loopback address only"
+      })
+    }
+    const networks = yield* Effect.try({
+      try: () => trustedNetworks(read.trustedProxies),
+      catch: (error) =>
+        new ConfigInvalid({
+          key: "TRUSTED_PROXIES",
+          detail: error instanceof Error ? error.message : "not a list of networks"
+        })
+    })
+    const { settings } = yield* readSettings(read.file, publicUrl.origin)
+    const providers: Array<ProviderConfig> = []
+    for (const provider of settings.providers) {
+      providers.push({ settings: provider, clientSecret: yield* clientSecret(provider, env) })
+    }
+    const hosts = [...new Set([publicUrl.hostname, ...read.hosts].map((host) => host.toLowerCase()))]
+    for (const [index, route] of settings.routes.entries()) {
+      const unknown = route.hosts?.find((host) => !hosts.includes(host.toLowerCase()))
+      if (unknown !== undefined) {
+        return yield* new ConfigInvalid({
+          key: `routes.${index}.hosts`,
+          detail: `${unknown} is no public host name (GATEWAY_HOSTS)`
+        })
+      }
+    }
+    return {
+      environment: read.environment,
+      publicUrl: publicUrl.origin,
+      hosts,
+      databaseUrl: read.databaseUrl,
+      secret: read.secret,
+      limits: { idle: read.sessionIdle, absolute: read.sessionAbsolute },
+      trustedProxies: networks,
+      file: read.file,
+      settings,
+      providers
+    }
+  })

@@ -1,0 +1,54 @@
+/** Requests that a browser sends for another site's page (spec R9): CSRF, CORS and preflights; must not know who is logged in. */
+import type { Route } from "./routeTable.ts"
+
+/**
+ * Whether a request that changes something cannot be shown to come from our own pages (or those a route allows): `Origin`
+ * must be ours; without it `Sec-Fetch-Site` must say same-origin. `null` (sandboxed frames, redirects) is another site.
+ */
+export const crossSite = (
+  method: string,
+  headers: Headers,
+  publicOrigin: string,
+  allowed?: ReadonlySet<string>
+): boolean => {
+  if (method === "GET" || method === "HEAD" || method === "OPTIONS") return false
+  const origin = headers.get("origin")
+  if (origin !== null) return origin !== publicOrigin && allowed?.has(origin) !== true
+  return headers.get("sec-fetch-site") !== "same-origin"
+}
+
+/** CORS fields of an answer, errors included: only for an origin that the route lists. */
+export const corsHeaders = (
+  headers: Headers,
+  publicOrigin: string,
+  allowed: ReadonlySet<string> | undefined
+): ReadonlyArray<readonly [string, string]> => {
+  const origin = headers.get("origin")
+  if (origin === null || origin === publicOrigin || allowed?.has(origin) !== true) return []
+  return [
+    ["access-control-allow-origin", origin],
+    ["access-control-allow-credentials", "true"],
+    ["vary", "origin"]
+  ]
+}
+
+/** The answer to a CORS preflight, or undefined if the request is none. Upstreams never see one. */
+export const preflightAnswer = (
+  method: string,
+  headers: Headers,
+  publicOrigin: string,
+  route: Route | undefined
+): Response | undefined => {
+  if (method !== "OPTIONS" || !headers.has("access-control-request-method")) return undefined
+  const origin = headers.get("origin")
+  if (origin === null) return undefined
+  if (origin !== publicOrigin && route?.origins.has(origin) !== true) return new Response(null, { status: 403 })
+  return new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+      "access-control-allow-headers": "authorization, content-type, idempotency-key, last-event-id",
+      "access-control-max-age": "600"
+    }
+  })
+}

@@ -1,0 +1,5 @@
+/** The gateway DB's migrations in order; forward only: a released one is never edited. */
+import type { Migrations } from "#shared/sql.ts"
+import { identity } from "./0001_identity.ts"
+
+export const migrations: Migrations = { "0001_identity": identity }

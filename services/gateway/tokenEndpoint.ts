@@ -1,0 +1,164 @@
+/** The OAuth endpoints for programs (RFC 6749, 7009, 7517, 8414): `/auth/token`, `/auth/revoke`, keys and metadata; must not set a cookie. */
+import { Effect, Option, Schema } from "effect"
+import type { Forbidden, Unauthorized, Unavailable } from "#shared/domain/errors.ts"
+import { UserId } from "#shared/domain/ids.ts"
+import { problemOf } from "#shared/problem.ts"
+import type { Visit } from "./dataPath.ts"
+import type { Caller, Gate } from "./Gate.ts"
+import { Keys } from "./Keys.ts"
+import { Sessions } from "./Sessions.ts"
+import { Tokens } from "./Tokens.ts"
+
+interface Options {
+  readonly publicUrl: string
+  readonly sessionGrantType: string
+  readonly callerOf: (request: Request) => Effect.Effect<Caller, Unauthorized | Forbidden | Unavailable, Gate>
+  readonly readForm: (request: Request) => Promise<string>
+}
+
+/** A refusal in the words of RFC 6749 §5.2, in a body that is also a problem. */
+class OAuthRefusal extends Schema.TaggedError<OAuthRefusal>()("OAuthRefusal", {
+  error: Schema.Literals([
+    "invalid_request",
+    "invalid_grant",
+    "invalid_scope",
+    "unsupported_grant_type",
+    "invalid_client"
+  ]),
+  detail: Schema.String
+}) {}
+
+const refuse = (error: OAuthRefusal["error"], detail: string) => new OAuthRefusal({ error, detail })
+
+const scopeToken = /^(?:\*|[a-z][-a-z0-9]{0,62}):(?:\*|[a-z][-a-z0-9_.]{0,62})$/u
+
+/** The scope an access token is confined to, and whether a refresh token is wanted. Nothing asked means all the user may do. */
+const readScope = (text: string | undefined) => {
+  const asked = (text ?? "").split(" ").filter((one) => one !== "")
+  const scopes = [...new Set(asked.filter((one) => one !== "offline_access"))].sort()
+  if (scopes.some((one) => !scopeToken.test(one)) || scopes.length > 100) {
+    return refuse("invalid_scope", "a scope is <service>:<action>, or offline_access")
+  }
+  return Effect.succeed({
+    scope: scopes.length === 0 ? "*:*" : scopes.join(" "),
+    offline: asked.includes("offline_access")
+  })
+}
+
+export const tokenRoutes = (options: Options) => {
+  /** A form whose parameters each occur once (RFC 6749 §3.2). */
+  const readForm = (request: Request) =>
+    Effect.gen(function* () {
+      const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase()
+      if (type !== "application/x-www-form-urlencoded") {
+        return yield* refuse("invalid_request", "the body must be application/x-www-form-urlencoded")
+      }
+      const text = yield* Effect.tryPromise({
+        try: () => options.readForm(request),
+        catch: () => refuse("invalid_request", "the body cannot be read")
+      })
+      const form = new URLSearchParams(text)
+      for (const name of form.keys()) {
+        if (form.getAll(name).length > 1) return yield* refuse("invalid_request", "a parameter occurs twice")
+      }
+      return (name: string) => form.get(name) ?? undefined
+    })
+
+  const bySession = Effect.fnUntraced(function* (
+    request: Request,
+    visit: Visit,
+    form: (name: string) => string | undefined
+  ) {
+    const caller = yield* options.callerOf(request)
+    if (caller.via !== "cookie") return yield* refuse("invalid_client", "this grant is for a browser session")
+    const session = yield* Sessions.use((sessions) => sessions.findById(caller.sessionId))
+    if (Option.isNone(session)) return yield* refuse("invalid_client", "the session has ended")
+    const { offline, scope } = yield* readScope(form("scope"))
+    const label = form("label") ?? "token"
+    if (!/^[\p{L}\p{N}\p{P}\p{S} ]{1,100}$/u.test(label))
+      return yield* refuse("invalid_request", "label: 1 to 100 printable characters")
+    return yield* Tokens.use((tokens) =>
+      tokens.issue({
+        session: session.value,
+        userId: UserId.make(caller.userId),
+        scope,
+        offline,
+        label,
+        userAgent: request.headers.get("user-agent"),
+        ip: visit.clientAddress
+      })
+    )
+  })
+
+  const byRefresh = Effect.fnUntraced(function* (visit: Visit, form: (name: string) => string | undefined) {
+    const token = form("refresh_token")
+    if (token === undefined) return yield* refuse("invalid_request", "refresh_token is missing")
+    return yield* Tokens.use((tokens) =>
+      tokens.refresh(token, { ip: visit.clientAddress, requestId: visit.requestId })
+    ).pipe(Effect.catchTag("InvalidGrant", (error) => refuse("invalid_grant", error.detail)))
+  })
+
+  const headers = { "cache-control": "no-store" }
+  const settled = <R>(
+    visit: Visit,
+    answer: Effect.Effect<Response, OAuthRefusal | Unauthorized | Forbidden | Unavailable, R>
+  ) =>
+    Effect.catchTag(answer, "OAuthRefusal", ({ detail, error }) => {
+      const status = error === "invalid_client" ? 401 : 400
+      const body = { error, error_description: detail, ...problemOf(status, error, detail), instance: visit.requestId }
+      return Effect.succeed(
+        Response.json(body, {
+          status,
+          headers: status === 401 ? { ...headers, "www-authenticate": "Bearer" } : headers
+        })
+      )
+    })
+
+  return {
+    token: (request: Request, visit: Visit) =>
+      settled(
+        visit,
+        Effect.gen(function* () {
+          const form = yield* readForm(request)
+          const grant = form("grant_type")
+          if (grant === undefined) return yield* refuse("invalid_request", "grant_type is missing")
+          if (grant !== "refresh_token" && grant !== options.sessionGrantType) {
+            return yield* refuse("unsupported_grant_type", "this grant type is not supported")
+          }
+          const answer =
+            grant === "refresh_token" ? yield* byRefresh(visit, form) : yield* bySession(request, visit, form)
+          return Response.json(answer, { headers })
+        })
+      ),
+    revoke: (request: Request, visit: Visit) =>
+      settled(
+        visit,
+        Effect.gen(function* () {
+          const form = yield* readForm(request)
+          const token = form("token")
+          if (token === undefined) return yield* refuse("invalid_request", "token is missing")
+          yield* Tokens.use((tokens) => tokens.revoke(token))
+          return new Response(null, { status: 200, headers })
+        })
+      ),
+    jwks: (request: Request) =>
+      Effect.map(
+        Keys.use((keys) => keys.published),
+        ({ body, etag }) => {
+          const caching = { etag, "cache-control": "public, max-age=300" }
+          if (request.headers.get("if-none-match") === etag)
+            return new Response(null, { status: 304, headers: caching })
+          return new Response(body, { headers: { "content-type": "application/json", ...caching } })
+        }
+      ),
+    metadata: {
+      issuer: options.publicUrl,
+      token_endpoint: `${options.publicUrl}/auth/token`,
+      revocation_endpoint: `${options.publicUrl}/auth/revoke`,
+      jwks_uri: `${options.publicUrl}/.well-known/jwks.json`,
+      grant_types_supported: ["refresh_token", options.sessionGrantType],
+      response_types_supported: [],
+      token_endpoint_auth_methods_supported: ["none"]
+    }
+  }
+}
