@@ -114,10 +114,10 @@ export const runUntilSignal = async (
 
 /**
  * Bundles a browser application into `outdir` (hashed names), with absolute references so that the page works under any
- * path. Throws an AggregateError naming the faults.
+ * path; gives the names of the files written. Throws an AggregateError naming the faults.
  */
-export const bundle = async (entry: string, outdir: string): Promise<void> => {
-  await Bun.build({
+export const bundle = async (entry: string, outdir: string): Promise<ReadonlyArray<string>> => {
+  const { outputs } = await Bun.build({
     entrypoints: [entry],
     outdir,
     target: "browser",
@@ -128,4 +128,5 @@ export const bundle = async (entry: string, outdir: string): Promise<void> => {
     naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
     define: { "process.env.NODE_ENV": '"production"' }
   })
+  return outputs.map(({ path }) => path.slice(path.lastIndexOf("/") + 1)).sort()
 }

@@ -18,7 +18,8 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
 }
 
 /** Set by Kubernetes for every Service of the namespace unless `enableServiceLinks` is false; never ours. */
-const serviceLink = /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP)(?:_(?:PROTO|PORT|ADDR))?)?)$/u
+const serviceLink =
+  /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP)(?:_(?:PROTO|PORT|ADDR))?)?)$/u
 
 /**
  * Reads `config` from `env`. Every key that starts with one of `prefixes` and that `config` does not ask for stops the
@@ -51,8 +52,14 @@ export const readConfig = <A>(
 
 const configInvalid = (message: string): ConfigInvalid => {
   const key = /at \["([A-Z0-9_]+)"/u.exec(message)?.[1] ?? /\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b/u.exec(message)?.[1]
-  const detail = message.split("\n")[0]!.replace(/, (?:actual|got) .*$/u, "").replace(/ ?at \[.*$/u, "")
-  return new ConfigInvalid({ key: key ?? "configuration", detail: detail === "" ? "missing or not acceptable" : detail })
+  const detail = message
+    .split("\n")[0]!
+    .replace(/, (?:actual|got) .*$/u, "")
+    .replace(/ ?at \[.*$/u, "")
+  return new ConfigInvalid({
+    key: key ?? "configuration",
+    detail: detail === "" ? "missing or not acceptable" : detail
+  })
 }
 
 const invalid = (key: string, detail: string) =>

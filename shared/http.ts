@@ -46,7 +46,11 @@ export const makeRun =
     return new Promise((resolve) => fiber.addObserver((done) => resolve(settle(done))))
   }
 
-const respondCause = <R>(runtime: ManagedRuntime.ManagedRuntime<R, never>, request: Request, cause: Cause.Cause<unknown>) => {
+const respondCause = <R>(
+  runtime: ManagedRuntime.ManagedRuntime<R, never>,
+  request: Request,
+  cause: Cause.Cause<unknown>
+) => {
   const id = requestIdOf(request)
   const { error, problem } = problemOfCause(cause)
   if (problem.status === 500) {
@@ -114,7 +118,10 @@ export const readJson = async (request: Request, limit: number): Promise<unknown
  * pointer of the decoded part ("" for a body). The JSON Schema side feeds the OpenAPI description. A fault throws our own
  * InvalidInput, because Elysia's report of a failed validation repeats the whole input.
  */
-export const accept = <S extends Schema.ConstraintDecoder<unknown>>(schema: S, under: "" | "/query" | "/params" = "") => {
+export const accept = <S extends Schema.ConstraintDecoder<unknown>>(
+  schema: S,
+  under: "" | "/query" | "/params" = ""
+) => {
   const standard = Schema.toStandardJSONSchemaV1(
     Schema.toStandardSchemaV1(schema, { parseOptions: { errors: "all", onExcessProperty: "error" } })
   )
@@ -135,15 +142,21 @@ interface AppOptions<R> {
   readonly name: string
   readonly runtime: ManagedRuntime.ManagedRuntime<R, never>
   readonly bodyLimit?: number
+  /** Paths whose routes read the body themselves (a form, a stream); every other body is JSON. */
+  readonly ownBody?: ReadonlyArray<string>
 }
 
 /**
  * The Elysia app every service starts from. A service's own `fetch` goes through `guarded`, which is what keeps the path
  * that Elysia finds equal to the path in `request.url`.
  */
-export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, runtime }: AppOptions<R>) =>
+export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, ownBody = [], runtime }: AppOptions<R>) =>
   new Elysia({ name, handler: { standardHostname: false } })
-    .onParse(({ request }) => (request.body === null ? undefined : readJson(request, bodyLimit)))
+    .onParse(({ path, request }) => {
+      // Elysia would read what a parser leaves: null says that it was read.
+      if (ownBody.includes(path)) return null
+      return request.body === null ? undefined : readJson(request, bodyLimit)
+    })
     .onError(({ code, error, request }) => {
       const id = requestIdOf(request)
       if (error instanceof Response) return error
@@ -185,7 +198,12 @@ export const eventStream = <A, E, R>(
   new Response(
     Stream.toReadableStreamWith(
       events.pipe(
-        Stream.map((one): Sse.Event => ({ _tag: "Event", event: one.event, id: one.id, data: JSON.stringify(one.data) })),
+        Stream.map((one): Sse.Event => ({
+          _tag: "Event",
+          event: one.event,
+          id: one.id,
+          data: JSON.stringify(one.data)
+        })),
         Stream.pipeThroughChannel(Sse.encode<E, unknown>()),
         Stream.merge(Stream.tick("10 seconds").pipe(Stream.map(() => ": ping\n\n")), { haltStrategy: "left" }),
         Stream.encodeText
@@ -195,4 +213,3 @@ export const eventStream = <A, E, R>(
     ),
     { headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" } }
   )
-

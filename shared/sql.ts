@@ -101,7 +101,9 @@ const makeDatabase = (options: DatabaseOptions) =>
     )
     yield* migrate.pipe(
       Effect.tapError((error) =>
-        Effect.logWarning(`${options.name} is not ready, retrying`).pipe(Effect.annotateLogs({ reason: reasonOf(error) }))
+        Effect.logWarning(`${options.name} is not ready, retrying`).pipe(
+          Effect.annotateLogs({ reason: reasonOf(error) })
+        )
       ),
       Effect.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
       Effect.tap(() => Effect.logDebug(`${options.name} is migrated`)),
@@ -122,12 +124,15 @@ const makeDatabase = (options: DatabaseOptions) =>
     )
 
     const settled = <A, E, R>(queries: Effect.Effect<A, E | SqlError.SqlError, R>) =>
-      Effect.flatMap(Effect.result(queries), (result): Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable> => {
-        if (Result.isSuccess(result)) return Effect.succeed(result.success)
-        const error = result.failure
-        if (error instanceof SqlError.SqlError) return isUnavailability(error) ? unavailable : Effect.die(error)
-        return Effect.fail(error as Exclude<E, SqlError.SqlError>)
-      })
+      Effect.flatMap(
+        Effect.result(queries),
+        (result): Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable> => {
+          if (Result.isSuccess(result)) return Effect.succeed(result.success)
+          const error = result.failure
+          if (error instanceof SqlError.SqlError) return isUnavailability(error) ? unavailable : Effect.die(error)
+          return Effect.fail(error as Exclude<E, SqlError.SqlError>)
+        }
+      )
 
     return Database.of({
       name: options.name,

@@ -8,7 +8,10 @@ const secrets: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/giu, "$1 <redacted>"],
   [/(__Host-gatehouse[a-z-]*=)[^;\s"]+/gu, "$1<redacted>"],
   [/\bgt[hr]_[A-Za-z0-9_-]{8,}/gu, "<token>"],
-  [/([?&](?:code|state|token|access_token|refresh_token|id_token|client_secret|code_verifier)=)[^&\s"#]+/giu, "$1<redacted>"],
+  [
+    /([?&](?:code|state|token|access_token|refresh_token|id_token|client_secret|code_verifier)=)[^&\s"#]+/giu,
+    "$1<redacted>"
+  ],
   [/(postgres(?:ql)?:\/\/[^:@/\s"]*:)[^@\s"]+@/giu, "$1<redacted>@"]
 ]
 

@@ -1,0 +1,180 @@
+/** `gatehouse <command>`: one entry, one binary, one image; the argument picks the service. Must hold no service's logic. */
+import { resolve } from "node:path"
+import {
+  Config,
+  ConfigProvider,
+  Effect,
+  FileSystem,
+  Layer,
+  Path,
+  Queue,
+  Result,
+  Sink,
+  Stdio,
+  Stream,
+  Terminal
+} from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { ChildProcessSpawner } from "effect/process"
+import { listen, runUntilSignal } from "#shared/bun.ts"
+import { type Env, processEnv } from "#shared/config.ts"
+import type { Service } from "#shared/service.ts"
+import packageFile from "../package.json" with { type: "json" }
+
+const say = (text: string) => Effect.sync(() => console.log(text))
+
+/** Where a service listens; every service understands these besides its own settings. */
+const listenerConfig = Config.all({
+  hostname: Config.String("HOST").pipe(Config.withDefault("0.0.0.0")),
+  port: Config.Port("PORT").pipe(Config.withDefault(8080)),
+  internalPort: Config.Port("INTERNAL_PORT").pipe(Config.withDefault(9090))
+})
+
+/** Services are imported only when asked for: one process loads one service. */
+const service = (
+  name: string,
+  description: string,
+  load: () => Promise<{ readonly make: (env: Env) => Promise<Service> }>
+) =>
+  Command.make(name, {}, () =>
+    Effect.gen(function* () {
+      const { hostname, internalPort, port } = yield* listenerConfig
+      const { make } = yield* Effect.promise(load)
+      const made = yield* Effect.tryPromise({ try: () => make(processEnv()), catch: (error) => error as Error })
+      const listener = yield* Effect.try({
+        try: () => listen(made, { hostname, port, internalPort }),
+        catch: (error) => error as Error
+      })
+      yield* say(`${name} listens on ${hostname}:${listener.port}, internal port ${listener.internalPort}`)
+      yield* Effect.promise(() => runUntilSignal([listener]))
+    })
+  ).pipe(Command.withDescription(description))
+
+const dev = Command.make(
+  "dev",
+  {
+    port: Flag.Int("port").pipe(
+      Flag.withFallbackConfig(Config.Int("PORT")),
+      Flag.withDefault(8080),
+      Flag.withDescription("Port on localhost (PORT); the identity provider takes the next one")
+    ),
+    dataDir: Flag.String("data-dir").pipe(
+      Flag.withFallbackConfig(Config.String("DATA_DIR")),
+      Flag.withDefault(".data"),
+      Flag.withDescription("Folder of everything that is kept (DATA_DIR)")
+    )
+  },
+  ({ dataDir, port }) =>
+    Effect.gen(function* () {
+      const { greeting, startPlatform } = yield* Effect.promise(() => import("#dev/platform.ts"))
+      const platform = yield* startPlatform({ port, dataDir: resolve(dataDir), env: processEnv() })
+      yield* say(
+        `Gatehouse ${packageFile.version}, development: everything in this process, on loopback only\n\n${greeting(platform)}`
+      )
+      yield* Effect.promise(() => runUntilSignal(platform.listeners, platform.stop))
+    })
+).pipe(
+  Command.withDescription(
+    "Start the whole platform in one process on embedded defaults: Postgres, identity provider, every service"
+  )
+)
+
+const check = Command.make(
+  "check",
+  {
+    file: Argument.String("file").pipe(Argument.withDescription("The gateway's settings file (YAML)")),
+    publicUrl: Flag.String("public-url").pipe(
+      Flag.withDefault("https://gatehouse.example"),
+      Flag.withDescription("The public URL it is meant for: development providers are fine on loopback only")
+    )
+  },
+  ({ file, publicUrl }) =>
+    Effect.gen(function* () {
+      const { readSettings } = yield* Effect.promise(() => import("#gateway/config.ts"))
+      const { settings } = yield* readSettings(file, publicUrl)
+      yield* say(`${file}: ${settings.routes.length} routes, ${settings.providers.length} providers, no fault found`)
+    })
+).pipe(Command.withDescription("Validate a gateway settings file offline; exit code 1 on any fault"))
+
+const rotate = Command.make(
+  "rotate",
+  {
+    emergency: Flag.Boolean("emergency").pipe(
+      Flag.withDescription("Take the current key as stolen: drop it and all older ones at once and end all sessions")
+    )
+  },
+  ({ emergency }) =>
+    Effect.gen(function* () {
+      const { rotateKeys } = yield* Effect.promise(() => import("#gateway/rotateKeys.ts"))
+      yield* rotateKeys(processEnv(), emergency)
+      yield* say(
+        emergency
+          ? "rotated; every older token and session has ended"
+          : "rotated; the previous key stays published for 24 h"
+      )
+    })
+).pipe(Command.withDescription("Promote the next signing key (needs the gateway's environment)"))
+
+const keys = Command.make("keys").pipe(
+  Command.withDescription("Manage the gateway's signing keys"),
+  Command.withSubcommands([rotate])
+)
+
+const gatehouse = Command.make("gatehouse").pipe(
+  Command.withDescription("A safe home for a small team's services on one k3s server"),
+  Command.withSubcommands([
+    dev,
+    service("gateway", "The public door: login, tokens, rights, routing", () => import("#gateway/service.ts")),
+    service("monitor", "The eyes: metrics of the host, read-only", () => import("#monitor/service.ts")),
+    service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    check,
+    keys
+  ])
+)
+
+/** What the command line library may ask of its surroundings; it needs the terminal's width and its output, nothing else. */
+const surroundings = Layer.mergeAll(
+  FileSystem.layerNoop({}),
+  Path.layer,
+  Layer.succeed(
+    Terminal.Terminal,
+    Terminal.make({
+      columns: Effect.succeed(process.stdout.columns ?? 100),
+      rows: Effect.succeed(process.stdout.rows ?? 40),
+      size: Queue.unbounded(),
+      readInput: Queue.unbounded(),
+      readLine: Effect.succeed(""),
+      display: (text) => Effect.sync(() => void process.stdout.write(text))
+    })
+  ),
+  Layer.succeed(
+    Stdio.Stdio,
+    Stdio.make({
+      args: Effect.succeed(process.argv.slice(2)),
+      stdin: Stream.empty,
+      stdout: () => Sink.forEach((chunk: string | Uint8Array) => Effect.sync(() => void process.stdout.write(chunk))),
+      stderr: () => Sink.forEach((chunk: string | Uint8Array) => Effect.sync(() => void process.stderr.write(chunk)))
+    })
+  ),
+  Layer.succeed(
+    ChildProcessSpawner.ChildProcessSpawner,
+    ChildProcessSpawner.make(() => Effect.die(new Error("this command starts no other")))
+  )
+)
+
+const outcome = await Effect.runPromise(
+  Effect.result(
+    Command.runWith(gatehouse, { version: packageFile.version })(process.argv.slice(2)).pipe(
+      Effect.provide(surroundings),
+      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(processEnv())))
+    )
+  )
+)
+if (Result.isFailure(outcome)) {
+  const error: { readonly _tag?: string; readonly message: string } = outcome.failure as Error & {
+    readonly _tag?: string
+  }
+  // The library has shown its own errors already, with the help that belongs to them.
+  if (error._tag !== "ShowHelp") console.error(`gatehouse: ${error.message}`)
+  process.exit(1)
+}

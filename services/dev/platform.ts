@@ -1,0 +1,164 @@
+/** The whole platform in one process on embedded defaults: Postgres, identity provider, every service behind the gateway; must serve no address but loopback. */
+import { randomBytes } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { Effect, Exit, Scope } from "effect"
+import { type Listener, listen, PortUnavailable } from "#shared/bun.ts"
+import type { Env } from "#shared/config.ts"
+import type { Service } from "#shared/service.ts"
+import { buildDashboard } from "#dashboard/build.ts"
+import * as dashboard from "#dashboard/service.ts"
+import * as gateway from "#gateway/service.ts"
+import * as monitor from "#monitor/service.ts"
+import { demoUsers } from "./demoUsers.ts"
+import { startIdentityProvider } from "./identityProvider.ts"
+import { startPostgres } from "./postgres.ts"
+import { writeSettings } from "./settings.ts"
+
+export interface PlatformOptions {
+  readonly port: number
+  readonly dataDir: string
+  /** Settings of the person who starts it; they go before the embedded defaults. */
+  readonly env: Env
+}
+
+/** A running platform and what runs where, for the log. */
+export interface Platform {
+  readonly url: string
+  readonly issuer: string
+  readonly places: ReadonlyArray<readonly [what: string, where: string]>
+  readonly listeners: ReadonlyArray<Listener>
+  readonly stop: () => Promise<void>
+}
+
+const loopback = "127.0.0.1"
+
+/** Secrets are made once per data folder: a restart must keep sessions and open the sealed keys. */
+const localSecret = (dataDir: string, name: string): string => {
+  const file = join(dataDir, "secrets", name)
+  if (!existsSync(file)) {
+    mkdirSync(join(dataDir, "secrets"), { recursive: true, mode: 0o700 })
+    writeFileSync(file, randomBytes(32).toString("base64url"), { mode: 0o600 })
+  }
+  return readFileSync(file, "utf8")
+}
+
+/** Fails at once, before anything is started, if something listens there. */
+const claimPort = (port: number) =>
+  Effect.callback<void, PortUnavailable>((resume) => {
+    const probe = createServer()
+    probe.once("error", (error: NodeJS.ErrnoException) => {
+      const reason = error.code === "EADDRINUSE" ? "the port is taken; set another with PORT" : String(error.code)
+      resume(Effect.fail(new PortUnavailable({ hostname: loopback, port, reason })))
+    })
+    probe.listen(port, loopback, () => probe.close(() => resume(Effect.void)))
+  })
+
+/**
+ * Starts everything; what was started is stopped again if a later part fails. Fails with PortUnavailable, PostgresFailed
+ * (also when another process has this data folder), IdentityProviderFailed or ConfigInvalid.
+ */
+export const startPlatform = Effect.fn("startPlatform")(function* (options: PlatformOptions) {
+  const scope = yield* Scope.make()
+  return yield* start(options, scope).pipe(
+    Scope.provide(scope),
+    Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
+  )
+})
+
+const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptions, scope: Scope.Closeable) {
+  const idpPort = port + 1
+  // The data folder first: whoever has it is asked about before any port, because a second start is the likelier mistake.
+  const postgres = yield* startPostgres({ dataDir })
+  yield* claimPort(port)
+  const url = `http://localhost:${port}`
+  const clientSecret = localSecret(dataDir, "development-client")
+  const provider = yield* startIdentityProvider({
+    port: idpPort,
+    clients: [{ clientId: "gatehouse", clientSecret, redirectUris: [`${url}/auth/callback/dev`] }]
+  })
+  const web = join(dataDir, "dashboard")
+  yield* Effect.promise(() => buildDashboard(web))
+
+  const identity = {
+    ENVIRONMENT: env["ENVIRONMENT"] ?? "dev",
+    IDENTITY_ISSUER: url,
+    IDENTITY_JWKS_URL: `${url}/.well-known/jwks.json`
+  }
+  const common = { LOG_FORMAT: env["LOG_FORMAT"] ?? "text", LOG_LEVEL: env["LOG_LEVEL"] ?? "Warn" }
+  const listeners: Array<Listener> = []
+  const places: Array<readonly [string, string]> = []
+
+  const serve = Effect.fnUntraced(function* (make: (env: Env) => Promise<Service>, settings: Env, at: number) {
+    const service = yield* Effect.tryPromise({ try: () => make(settings), catch: (error) => error as Error })
+    const listener = yield* Effect.try({
+      try: () => listen(service, { hostname: loopback, port: at, internalPort: 0 }),
+      catch: (error) => error as PortUnavailable
+    })
+    listeners.unshift(listener)
+    yield* Scope.addFinalizer(
+      scope,
+      Effect.promise(() => listener.stop(2))
+    )
+    return listener
+  })
+  const overrides = (prefix: string): Env =>
+    Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
+
+  const [eyes, pages] = yield* Effect.all(
+    [
+      serve(
+        monitor.make,
+        { ...common, ...identity, MONITOR_DATABASE_URL: postgres.url("logging", "monitor"), ...overrides("MONITOR_") },
+        0
+      ),
+      serve(dashboard.make, { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") }, 0)
+    ],
+    { concurrency: "unbounded" }
+  )
+  const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
+    issuer: provider.issuer,
+    monitor: `http://${loopback}:${eyes.port}`,
+    dashboard: `http://${loopback}:${pages.port}`
+  })
+  const door = yield* serve(
+    gateway.make,
+    {
+      ...common,
+      ENVIRONMENT: identity.ENVIRONMENT,
+      GATEWAY_PUBLIC_URL: url,
+      GATEWAY_FILE: file,
+      GATEWAY_DATABASE_URL: postgres.url("gateway", "gateway"),
+      GATEWAY_SECRET: localSecret(dataDir, "gateway"),
+      DEVELOPMENT_CLIENT_SECRET: clientSecret,
+      ...overrides("GATEWAY_"),
+      ...overrides("TRUSTED_")
+    },
+    port
+  )
+  places.push(
+    ["gateway", `${url} (internal port ${door.internalPort})`],
+    ["dashboard", `behind the gateway at / (port ${pages.port})`],
+    ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
+    ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
+    ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
+    ["data", dataDir]
+  )
+  const platform: Platform = {
+    url,
+    issuer: provider.issuer,
+    places,
+    listeners,
+    stop: () => Effect.runPromise(Scope.close(scope, Exit.void))
+  }
+  return platform
+})
+
+/** What a person reads when everything is up. */
+export const greeting = (platform: Platform): string => {
+  const width = Math.max(...platform.places.map(([what]) => what.length))
+  const places = platform.places.map(([what, where]) => `  ${what.padEnd(width)}  ${where}`).join("\n")
+  const users = demoUsers.map((user) => `${user.id}${user.role === null ? " (no role)" : ""}`).join(", ")
+  return `${places}\n  ${"demo users".padEnd(width)}  ${users}\n\nready: ${platform.url}  (stop with Ctrl-C)`
+}
