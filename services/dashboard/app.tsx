@@ -1,0 +1,147 @@
+/** The shell: who am I, navigation, and the screen of the current path; must know no screen's content. */
+import { type ComponentType, render } from "preact"
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
+import type { Me } from "#shared/api/auth.ts"
+import { api, ApiError } from "./api.ts"
+import { EnvironmentBadge, EnvironmentEdge } from "./components/Environment.tsx"
+import { Drawer } from "./components/Drawer.tsx"
+import { Icon, Logo } from "./components/Icon.tsx"
+import { Link } from "./components/Link.tsx"
+import { Failed, Message } from "./components/Messages.tsx"
+import { ShortcutsDialog } from "./components/ShortcutsDialog.tsx"
+import { type NavItem, Sidebar } from "./components/Sidebar.tsx"
+import { useShortcuts } from "./keys.ts"
+import { mayI } from "./rights.ts"
+import { useLocation } from "./router.ts"
+import { Access } from "./screens/Access.tsx"
+import { Overview } from "./screens/Overview.tsx"
+import { Sessions } from "./screens/Sessions.tsx"
+import { applyTheme, storedTheme } from "./theme.ts"
+
+interface Page extends NavItem {
+  readonly screen: ComponentType<{ readonly me: Me }>
+  readonly visible: (me: Me) => boolean
+}
+
+const pages: ReadonlyArray<Page> = [
+  {
+    path: "/",
+    title: "Overview",
+    icon: "overview",
+    key: "o",
+    group: "platform",
+    screen: Overview,
+    visible: () => true
+  },
+  {
+    path: "/sessions",
+    title: "Sessions & tokens",
+    icon: "sessions",
+    key: "s",
+    group: "people",
+    screen: Sessions,
+    visible: () => true
+  },
+  {
+    path: "/access",
+    title: "Access",
+    icon: "access",
+    key: "a",
+    group: "people",
+    screen: Access,
+    visible: (me) => mayI(me, "auth", "read")
+  }
+]
+
+const NotFound = () => (
+  <Message icon="search" title="There is no such page">
+    <p>
+      The address may be old or mistyped. <Link to="/">Go to the overview</Link>
+    </p>
+  </Message>
+)
+
+const Shell = ({ me }: { readonly me: Me }) => {
+  const { path } = useLocation()
+  const [help, setHelp] = useState(false)
+  const [drawer, setDrawer] = useState(false)
+  const items = useMemo(() => pages.filter(({ visible }) => visible(me)), [me])
+  const openHelp = useCallback(() => setHelp(true), [])
+  useShortcuts(items, openHelp)
+  const page = items.find((item) => item.path === path)
+
+  const shown = useRef(path)
+  useEffect(() => {
+    document.title = `${page?.title ?? "Not found"} · ${me.environment} · Gatehouse`
+    if (shown.current === path) return
+    shown.current = path
+    setDrawer(false)
+    // A change of page is told to screen readers by its heading, as a page load would.
+    document.querySelector<HTMLElement>("main h1")?.focus()
+  }, [path, me])
+
+  const Screen = page?.screen ?? NotFound
+  const sidebar = { me, items, path, onHelp: openHelp }
+  return (
+    <>
+      <a class="skip" href="#content">
+        Skip to content
+      </a>
+      <EnvironmentEdge environment={me.environment} />
+      <div class="layout">
+        <aside>
+          <Sidebar {...sidebar} />
+        </aside>
+        <header class="topbar">
+          <button type="button" class="icon-button" aria-label="Open navigation" onClick={() => setDrawer(true)}>
+            <Icon name="menu" />
+          </button>
+          <Logo />
+          <span class="topbar-title">{page?.title ?? "Gatehouse"}</span>
+          <EnvironmentBadge environment={me.environment} />
+        </header>
+        <main id="content" tabIndex={-1}>
+          <Screen key={path} me={me} />
+        </main>
+      </div>
+      {drawer ? <Drawer {...sidebar} onClose={() => setDrawer(false)} /> : null}
+      {help ? <ShortcutsDialog items={items} onClose={() => setHelp(false)} /> : null}
+    </>
+  )
+}
+
+const App = () => {
+  const [me, setMe] = useState<Me>()
+  const [error, setError] = useState<string>()
+  const load = useCallback(async () => {
+    setError(undefined)
+    try {
+      setMe(await api.me())
+    } catch (cause) {
+      // Without a session the page is on its way to the login.
+      if (cause instanceof ApiError && cause.status === 401) return
+      setError(cause instanceof Error ? cause.message : "Something went wrong.")
+    }
+  }, [])
+  useEffect(() => void load(), [])
+
+  if (error !== undefined) {
+    return (
+      <main class="alone">
+        <Failed message={error} onRetry={() => void load()} />
+      </main>
+    )
+  }
+  if (me === undefined) {
+    return (
+      <main class="alone" aria-busy="true">
+        <Logo />
+        <p>Opening Gatehouse</p>
+      </main>
+    )
+  }
+  return <Shell me={me} />
+}
+
+applyTheme(storedTheme())
+render(<App />, document.getElementById("app")!)

@@ -1,0 +1,65 @@
+/** Who may do what: users with their grants, and roles with their rights; must offer a change only to those who may make it. */
+import { useCallback, useEffect, useState } from "preact/hooks"
+import type { Me, Role } from "#shared/api/auth.ts"
+import { api } from "../api.ts"
+import { Link } from "../components/Link.tsx"
+import { NotAllowed } from "../components/Messages.tsx"
+import { mayI } from "../rights.ts"
+import { useLocation } from "../router.ts"
+import { Roles } from "./access/Roles.tsx"
+import { Users } from "./access/Users.tsx"
+
+/** The roles as far as they are known; an error is told where they are needed. */
+export interface RoleBook {
+  readonly roles: ReadonlyArray<Role> | undefined
+  readonly error: string | undefined
+  readonly reload: () => Promise<void>
+}
+
+const useRoles = (): RoleBook => {
+  const [roles, setRoles] = useState<ReadonlyArray<Role>>()
+  const [error, setError] = useState<string>()
+  const reload = useCallback(async () => {
+    try {
+      setRoles((await api.roles()).items)
+      setError(undefined)
+    } catch (cause) {
+      setError(cause instanceof Error ? cause.message : "The roles could not be loaded.")
+    }
+  }, [])
+  useEffect(() => void reload(), [])
+  return { roles, error, reload }
+}
+
+export const Access = ({ me }: { readonly me: Me }) =>
+  mayI(me, "auth", "read") ? <Content me={me} /> : <NotAllowed what="users and roles" needs="auth:read" />
+
+const Content = ({ me }: { readonly me: Me }) => {
+  const { query } = useLocation()
+  const view = query.get("view") === "roles" ? "roles" : "users"
+  const book = useRoles()
+  const mayWrite = mayI(me, "auth", "write")
+  return (
+    <>
+      <header class="page-head">
+        <div>
+          <h1 tabIndex={-1}>Access</h1>
+          <p class="page-sub">Who may do what. A change takes effect everywhere within 5 seconds.</p>
+        </div>
+        <nav class="tabs" aria-label="Access">
+          <Link to="/access" aria-current={view === "users" ? "page" : undefined}>
+            Users
+          </Link>
+          <Link to="/access?view=roles" aria-current={view === "roles" ? "page" : undefined}>
+            Roles
+          </Link>
+        </nav>
+      </header>
+      {view === "users" ? (
+        <Users me={me} mayWrite={mayWrite} book={book} />
+      ) : (
+        <Roles mayWrite={mayWrite} book={book} environment={me.environment} />
+      )}
+    </>
+  )
+}
