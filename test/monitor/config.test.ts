@@ -3,7 +3,11 @@ import { Duration } from "effect"
 import { ConfigInvalid } from "#shared/config.ts"
 import { configOf } from "#test/monitor/tree.ts"
 
-const failure = (env: Record<string, string>) => configOf(env).then(() => undefined, (error: unknown) => error)
+const failure = (env: Record<string, string>) =>
+  configOf(env).then(
+    () => undefined,
+    (error: unknown) => error
+  )
 
 describe("monitor config", () => {
   test("takes the host's own root, /proc and /sys unless told", async () => {

@@ -21,7 +21,13 @@ describe("exposition", () => {
 
   test("writes infinities and NaN as Prometheus does", () => {
     const values = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]
-    const { text } = expose([gauge("a", "h", values.map((value, index) => sample(value, { index: String(index) })))])
+    const { text } = expose([
+      gauge(
+        "a",
+        "h",
+        values.map((value, index) => sample(value, { index: String(index) }))
+      )
+    ])
     expect(text.split("\n").slice(2, 5)).toEqual(['a{index="0"} +Inf', 'a{index="1"} -Inf', 'a{index="2"} NaN'])
   })
 

@@ -1,5 +1,5 @@
 /** A copy of the fixture's /proc, /sys and root that a test may spoil, and the monitor's settings for it. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterAll } from "bun:test"
@@ -23,6 +23,17 @@ export const makeFolder = (): string => {
   return folder
 }
 
+/** Links of the real trees. They are made here because some lead back up, and a search for test files would walk them for ever. */
+const links: ReadonlyArray<readonly [path: string, target: string]> = [
+  ["proc/net", "self/net"],
+  ["sys/class/hwmon/hwmon0", "../../devices/platform/coretemp.0/hwmon/hwmon0"],
+  ["sys/class/hwmon/hwmon1", "../../devices/platform/board/hwmon/hwmon1"],
+  ["sys/class/hwmon/hwmon2", "../../devices/platform/board/hwmon/hwmon2"],
+  ["sys/devices/platform/coretemp.0/hwmon/hwmon0/device", "../../../coretemp.0"],
+  ["sys/devices/platform/board/hwmon/hwmon1/device", "../../../board"],
+  ["sys/devices/platform/board/hwmon/hwmon2/device", "../../../board"]
+]
+
 export interface Tree {
   readonly root: string
   readonly write: (path: string, text: string) => void
@@ -32,7 +43,11 @@ export interface Tree {
 
 export const makeTree = (): Tree => {
   const root = makeFolder()
-  cpSync(fixture, root, { recursive: true, verbatimSymlinks: true })
+  cpSync(fixture, root, { recursive: true })
+  for (const [path, target] of links) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    symlinkSync(target, join(root, path))
+  }
   const write = (path: string, text: string) => {
     mkdirSync(dirname(join(root, path)), { recursive: true })
     writeFileSync(join(root, path), text)

@@ -90,7 +90,12 @@ describe("cpu", () => {
 
   test("forgets a processor that went away", () => {
     const monotone = makeMonotone()
-    monotone(new Map([["0", times(1)], ["1", times(50)]]))
+    monotone(
+      new Map([
+        ["0", times(1)],
+        ["1", times(50)]
+      ])
+    )
     expect([...monotone(new Map([["0", times(2)]])).keys()]).toEqual(["0"])
     expect(monotone(new Map([["1", times(1)]])).get("1")).toEqual(times(1))
   })
@@ -177,7 +182,11 @@ describe("net/dev", () => {
 describe("netstat, snmp6, sockstat", () => {
   test("pairs names with values", () => {
     const text = "TcpExt: SyncookiesSent Foo\nTcpExt: 3 4\nIp: Forwarding\nIp: -1\n"
-    expect(Object.fromEntries(parseNetStat(text, "x"))).toEqual({ TcpExt_SyncookiesSent: 3, TcpExt_Foo: 4, Ip_Forwarding: -1 })
+    expect(Object.fromEntries(parseNetStat(text, "x"))).toEqual({
+      TcpExt_SyncookiesSent: 3,
+      TcpExt_Foo: 4,
+      Ip_Forwarding: -1
+    })
     expect(problemOf(() => parseNetStat("TcpExt: A B\nTcpExt: 3\n", "x"))).toBe("truncated")
     expect(problemOf(() => parseNetStat("TcpExt: A\n", "x"))).toBe("truncated")
     expect(problemOf(() => parseNetStat("TcpExt: A\nUdp: 1\n", "x"))).toBe("malformed")
@@ -206,7 +215,10 @@ describe("pressure", () => {
 
   test("gives the kernel's average and seconds, without a last line end too", () => {
     expect(parsePressure(some, "x")).toEqual({ some: { avg10: 1.25, total: 14036781 / 1000 / 1000 } })
-    expect(parsePressure(`${some}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n`, "x").full).toEqual({ avg10: 0, total: 0 })
+    expect(parsePressure(`${some}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n`, "x").full).toEqual({
+      avg10: 0,
+      total: 0
+    })
   })
 
   test("is truncated when a line stops before its total", () => {
@@ -225,7 +237,12 @@ describe("mountinfo", () => {
 
   test("skips any number of optional fields", () => {
     for (const optional of ["", "shared:1 ", "shared:1 master:2 propagate_from:3 unbindable "]) {
-      expect(one(`/a rw ${optional}- ext4 /dev/x rw`)).toMatchObject({ device: "/dev/x", fstype: "ext4", major: "98", minor: "0" })
+      expect(one(`/a rw ${optional}- ext4 /dev/x rw`)).toMatchObject({
+        device: "/dev/x",
+        fstype: "ext4",
+        major: "98",
+        minor: "0"
+      })
     }
   })
 
