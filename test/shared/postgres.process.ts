@@ -1,0 +1,54 @@
+/** A process that holds one embedded Postgres for tests and ends with its parent, however that dies; must leave nothing behind. */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { PgConnection } from "@effect/sql-pg"
+import { Effect, Exit, Redacted, Scope } from "effect"
+import { startPostgres } from "#dev/postgres.ts"
+import { socketUrl } from "#dev/postgresDatabases.ts"
+
+/** `fast` gives up durability, which only a test that kills the server needs. */
+const fast = process.argv.includes("fast")
+const dataDir = mkdtempSync(join(tmpdir(), "gatehouse-pg-"))
+chmodSync(dataDir, 0o711)
+let scope: Scope.Closeable | undefined
+
+const relax = (socketDir: string) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const url = socketUrl(socketDir, "postgres", "postgres")
+      const connection = yield* PgConnection.make({ url: Redacted.make(url), applicationName: "gatehouse-test" })
+      for (const setting of ["fsync", "full_page_writes", "synchronous_commit"]) {
+        yield* connection.query(`ALTER SYSTEM SET ${setting} = off`)
+      }
+      yield* connection.query("SELECT pg_reload_conf()")
+    })
+  )
+
+const start = async () => {
+  scope ??= Effect.runSync(Scope.make())
+  const postgres = await Effect.runPromise(startPostgres({ dataDir }).pipe(Scope.provide(scope)))
+  if (fast) await Effect.runPromise(relax(postgres.socketDir))
+  return { socketDir: postgres.socketDir, pid: postgres.pid }
+}
+
+const stop = async () => {
+  if (scope !== undefined) await Effect.runPromise(Scope.close(scope, Exit.void))
+  scope = undefined
+  return {}
+}
+
+// The terminal's Ctrl-C reaches this process too; the parent decides when it ends.
+process.on("SIGINT", () => {})
+process.on("SIGTERM", () => {})
+
+process.on("message", async (command) => {
+  const answer = command === "start" ? start() : stop()
+  process.send?.(await answer.catch((error: unknown) => ({ failed: String(error) })))
+})
+// Also when the parent was killed: the kernel closes its end.
+process.on("disconnect", async () => {
+  await stop().catch(() => {})
+  rmSync(dataDir, { recursive: true, force: true })
+  process.exit(0)
+})
