@@ -73,6 +73,17 @@ export interface Reading {
   readonly outcomes: { readonly [Name in CollectorName]: Outcome<ValueOf<All[Name]>> }
 }
 
+/** What follows the namespaces of the process that is read: in a container without the host's files it is the container's own. */
+const namespaced: ReadonlyArray<CollectorName> = [
+  "conntrack",
+  "filesystem",
+  "netclass",
+  "netdev",
+  "netstat",
+  "sockstat",
+  "uname"
+]
+
 const failures = Metric.counter("gatehouse_monitor_collector_failures_total", {
   description: "Reads in which a collector found nothing, by collector.",
   incremental: true
@@ -86,6 +97,8 @@ export class Collectors extends Context.Service<
     readonly files: HostFiles
     /** Never fails: a collector that does is an outcome. */
     readonly read: Effect.Effect<Reading>
+    /** Collectors whose values are not the host's here; people see them marked as such, Prometheus does not see them. */
+    readonly foreign: ReadonlySet<string>
     /** The families of the named collectors, each collector's duration and success with them. */
     readonly families: (reading: Reading, names: ReadonlySet<string>) => ReadonlyArray<Family>
   }
@@ -98,6 +111,7 @@ const makeCollectors = (config: MonitorConfig) =>
     const statFs = yield* StatFs
     const clock = yield* Clock.Clock
     const files = hostFiles(config.prefixes)
+    const foreign: ReadonlySet<string> = new Set(files.view === "container" ? namespaced : [])
     const made = makeAll(config, statFs, () => clock.currentTimeMillisUnsafe())
     // Each value goes back only to the collector that it came from.
     const all = made as unknown as Readonly<Record<CollectorName, Collector<unknown>>>
@@ -148,12 +162,12 @@ const makeCollectors = (config: MonitorConfig) =>
 
     const families = (reading: Reading, wanted: ReadonlySet<string>): ReadonlyArray<Family> => {
       const chosen = names.filter((name) => wanted.has(name))
-      const labelled = (value: (outcome: Outcome<unknown>) => number) =>
-        chosen.map((collector) => ({ labels: { collector }, value: value(reading.outcomes[collector]) }))
+      const labelled = (value: (outcome: Outcome<unknown>, name: string) => number) =>
+        chosen.map((collector) => ({ labels: { collector }, value: value(reading.outcomes[collector], collector) }))
       return [
         ...chosen.flatMap((name) => {
           const outcome = reading.outcomes[name]
-          return outcome.ok ? all[name].families(outcome.value) : []
+          return outcome.ok && !foreign.has(name) ? all[name].families(outcome.value) : []
         }),
         {
           name: "node_scrape_collector_duration_seconds",
@@ -165,10 +179,10 @@ const makeCollectors = (config: MonitorConfig) =>
           name: "node_scrape_collector_success",
           help: "node_exporter: Whether a collector succeeded.",
           type: "gauge",
-          samples: labelled((outcome) => (outcome.ok ? 1 : 0))
+          samples: labelled((outcome, name) => (outcome.ok && !foreign.has(name) ? 1 : 0))
         }
       ]
     }
 
-    return Collectors.of({ names, files, read, families })
+    return Collectors.of({ names, files, foreign, read, families })
   })

@@ -146,7 +146,8 @@ const viewOf = ({ procfs, rootfs }: Prefixes): View => {
 }
 
 /** Every network namespace has its own net/dev, with an inode number of its own. */
-const sameNetworkOf = ({ procfs, rootfs }: Prefixes): boolean => {
+const sameNetworkOf = ({ procfs, rootfs }: Prefixes, view: View): boolean => {
+  if (view !== "host") return false
   if (rootfs === "/" || !isLive(procfs)) return true
   const inode = (path: string) => orUndefined(() => statSync(join(procfs, path, "net/dev")).ino)
   const host = inode("1")
@@ -180,7 +181,7 @@ export const hostFiles = (prefixes: Prefixes): HostFiles => {
   return {
     rootfs,
     view,
-    sameNetwork: sameNetworkOf(prefixes),
+    sameNetwork: sameNetworkOf(prefixes, view),
     first,
     proc: (path) => attempt(path, () => readWhole(join(procfs, path))),
     sys: (path) => attempt(path, () => readWhole(join(sysfs, path)).trimEnd()),

@@ -14,7 +14,7 @@ const passing = /^(?:lo$|veth|cali|lxc)/u
 /** Devices or mount points of one kind that are kept at most: names must not fill the table. */
 const maxLabels = 64
 
-/** The values that are known; what is null leaves a gap. */
+/** The values that are known and the host's; what is null, or a container's own, leaves a gap. */
 export const historyValues = (snapshot: HostSnapshot): ReadonlyArray<HistoryValue> => {
   const values: Array<HistoryValue> = []
   const keep = (metric: HistoryMetric, value: number | null, label = "") => {
@@ -30,7 +30,8 @@ export const historyValues = (snapshot: HostSnapshot): ReadonlyArray<HistoryValu
   keep("pressure.cpu_some_percent", snapshot.pressure.cpuSome.percent)
   keep("pressure.memory_some_percent", snapshot.pressure.memorySome.percent)
   keep("pressure.io_some_percent", snapshot.pressure.ioSome.percent)
-  for (const one of snapshot.filesystems.slice(0, maxLabels)) {
+  const ofHost = (section: string) => snapshot.sections[section]?.status === "ok"
+  for (const one of ofHost("filesystems") ? snapshot.filesystems.slice(0, maxLabels) : []) {
     keep("filesystem.used_percent", one.usedPercent, one.mountpoint)
   }
   for (const one of snapshot.disks.slice(0, maxLabels)) {
@@ -38,7 +39,8 @@ export const historyValues = (snapshot: HostSnapshot): ReadonlyArray<HistoryValu
     keep("disk.written_bytes_per_second", one.writtenBytesPerSecond, one.device)
     keep("disk.busy_percent", one.busyPercent, one.device)
   }
-  for (const one of snapshot.network.filter(({ device }) => !passing.test(device)).slice(0, maxLabels)) {
+  const links = ofHost("network") ? snapshot.network.filter(({ device }) => !passing.test(device)) : []
+  for (const one of links.slice(0, maxLabels)) {
     keep("network.receive_bytes_per_second", one.receiveBytesPerSecond, one.device)
     keep("network.transmit_bytes_per_second", one.transmitBytesPerSecond, one.device)
   }

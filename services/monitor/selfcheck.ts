@@ -13,6 +13,8 @@ const remedies: Readonly<Partial<Record<NoData["problem"], string>>> = {
   timeout: "the filesystem's server does not answer"
 }
 
+const mountHost = "mount the host's / read-only with mountPropagation HostToContainer and set MONITOR_ROOTFS"
+
 const check = (name: string, ok: boolean, detail: string, remedy?: string): SelfCheck["checks"][number] => ({
   name,
   status: ok ? "ok" : "degraded",
@@ -32,7 +34,7 @@ const viewCheck = (files: HostFiles) => {
         "view",
         false,
         "this process is in a container: network and mounts are the container's own",
-        "mount the host's / read-only with mountPropagation HostToContainer and set MONITOR_ROOTFS"
+        mountHost
       )
     case "pod":
       return check("view", false, "MONITOR_PROCFS is the container's own /proc", remedies.pod)
@@ -102,6 +104,10 @@ export const selfCheckOf = (
     collectors: collectors.names.map((name) => {
       const outcome = outcomes[name]
       const seconds = outcome.took
+      if (outcome.ok && collectors.foreign.has(name)) {
+        const reason = "container: the values are the container's own, so that metrics leave them out"
+        return { collector: name, success: false, seconds, reason, remedy: mountHost }
+      }
       if (outcome.ok) return { collector: name, success: true, seconds, reason: null, remedy: null }
       return {
         collector: name,

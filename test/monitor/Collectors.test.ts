@@ -1,11 +1,13 @@
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, type Layer } from "effect"
 import { type CollectorName, Collectors } from "#monitor/Collectors.ts"
 import { expose } from "#monitor/exposition.ts"
 import { type Exposed, parseExposition } from "#test/monitor/exposed.ts"
-import { collectorsOf, fixture, makeTree, type Tree } from "#test/monitor/tree.ts"
+import { collectorsOf, fixture, makeTree, type Tree, removeFolders } from "#test/monitor/tree.ts"
+
+afterAll(removeFolders)
 
 const look = (layer: Layer.Layer<Collectors>) =>
   Effect.gen(function* () {

@@ -9,7 +9,9 @@ import { tiers } from "#monitor/historyPlan.ts"
 import { HistoryStore } from "#monitor/HistoryStore.ts"
 import { migrations } from "#monitor/migrations/index.ts"
 import { startMonitor } from "#test/monitor/callers.ts"
-import { makeFolder, makeTree } from "#test/monitor/tree.ts"
+import { makeFolder, makeTree, removeFolders } from "#test/monitor/tree.ts"
+
+afterAll(removeFolders)
 
 const layerOf = (url: string) =>
   HistoryStore.layer.pipe(

@@ -1,11 +1,13 @@
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import { Clock, Effect, Fiber, Layer, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import type { HostSnapshot } from "#shared/api/monitor.ts"
 import { Collectors } from "#monitor/Collectors.ts"
 import { Host } from "#monitor/Host.ts"
 import { collectorsGiving, netDevice, readingOf } from "#test/monitor/readings.ts"
-import { collectorsOf, makeTree } from "#test/monitor/tree.ts"
+import { collectorsOf, makeTree, removeFolders } from "#test/monitor/tree.ts"
+
+afterAll(removeFolders)
 
 /** A host that receives 100 bytes a second, and how often it was read. */
 const steadyHost = () => {

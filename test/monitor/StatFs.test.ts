@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { closeSync, existsSync, mkdirSync, openSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import { Clock, Effect, Schedule } from "effect"
 import { StatFs } from "#monitor/StatFs.ts"
-import { makeFolder } from "#test/monitor/tree.ts"
+import { makeFolder, removeFolders } from "#test/monitor/tree.ts"
+
+afterAll(removeFolders)
 
 const run = <A>(effect: Effect.Effect<A, never, StatFs>) => Effect.runPromise(effect.pipe(Effect.provide(StatFs.layer)))
 

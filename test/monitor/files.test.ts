@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import { symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type HostFiles, hostFiles, NoData } from "#monitor/files.ts"
-import { makeFolder, makeTree } from "#test/monitor/tree.ts"
+import { makeFolder, makeTree, removeFolders } from "#test/monitor/tree.ts"
+
+afterAll(removeFolders)
 
 const filesOf = (root: string): HostFiles =>
   hostFiles({ rootfs: root, procfs: join(root, "proc"), sysfs: join(root, "sys") })

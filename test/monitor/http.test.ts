@@ -6,7 +6,9 @@ import { make } from "#monitor/service.ts"
 import { ConfigInvalid } from "#shared/config.ts"
 import { type Running, startMonitor } from "#test/monitor/callers.ts"
 import { parseExposition } from "#test/monitor/exposed.ts"
-import { makeTree, type Tree } from "#test/monitor/tree.ts"
+import { makeTree, type Tree, removeFolders } from "#test/monitor/tree.ts"
+
+afterAll(removeFolders)
 
 const routes = ["/monitor/metrics", "/monitor/host", "/monitor/stream", "/monitor/history", "/monitor/selfcheck"]
 

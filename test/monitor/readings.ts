@@ -64,7 +64,8 @@ export const collectorsGiving = (read: Effect.Effect<Reading>) =>
     Collectors,
     Collectors.of({
       names,
-      files: hostFiles({ rootfs: "/", procfs: "/proc", sysfs: "/sys" }),
+      files: hostFiles({ rootfs: "/nowhere", procfs: "/nowhere", sysfs: "/nowhere" }),
+      foreign: new Set(),
       read,
       families: () => []
     })

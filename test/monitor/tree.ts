@@ -1,8 +1,7 @@
 /** A copy of the fixture's /proc, /sys and root that a test may spoil, and the monitor's settings for it. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { afterAll } from "bun:test"
 import { Effect, Layer } from "effect"
 import { Collectors, type CollectorName } from "#monitor/Collectors.ts"
 import { type MonitorConfig, monitorConfig } from "#monitor/config.ts"
@@ -12,13 +11,15 @@ import { type Env, readConfig } from "#shared/config.ts"
 export const fixture = join(import.meta.dir, "fixture")
 
 const made: Array<string> = []
-afterAll(() => {
+/** For `afterAll` of every file that makes folders or trees. */
+export const removeFolders = () => {
   for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true })
-})
+}
 
-/** A folder of this test file's own. */
+/** A new folder that any user may enter. */
 export const makeFolder = (): string => {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-monitor-"))
+  chmodSync(folder, 0o755)
   made.push(folder)
   return folder
 }
