@@ -42,13 +42,19 @@ const stop = async () => {
 process.on("SIGINT", () => {})
 process.on("SIGTERM", () => {})
 
+let last: Promise<unknown> = Promise.resolve()
+const inTurn = <A>(step: () => Promise<A>): Promise<A> => {
+  const turn = last.then(step)
+  last = turn.catch(() => {})
+  return turn
+}
 process.on("message", async (command) => {
-  const answer = command === "start" ? start() : stop()
+  const answer = inTurn(async () => (command === "start" ? await start() : await stop()))
   process.send?.(await answer.catch((error: unknown) => ({ failed: String(error) })))
 })
 // Also when the parent was killed: the kernel closes its end.
 process.on("disconnect", async () => {
-  await stop().catch(() => {})
+  await inTurn(stop).catch(() => {})
   rmSync(dataDir, { recursive: true, force: true })
   process.exit(0)
 })
