@@ -68,7 +68,7 @@ const Shell = ({ me }: { readonly me: Me }) => {
   const items = useMemo(() => pages.filter(({ visible }) => visible(me)), [me])
   const openHelp = useCallback(() => setHelp(true), [])
   useShortcuts(items, openHelp)
-  const page = items.find((item) => item.path === path)
+  const page = pages.find((one) => one.path === path)
 
   const shown = useRef(path)
   useEffect(() => {
@@ -97,7 +97,7 @@ const Shell = ({ me }: { readonly me: Me }) => {
             <Icon name="menu" />
           </button>
           <Logo />
-          <span class="topbar-title">{page?.title ?? "Gatehouse"}</span>
+          <span class="topbar-title">Gatehouse</span>
           <EnvironmentBadge environment={me.environment} />
         </header>
         <main id="content" tabIndex={-1}>
@@ -124,6 +124,14 @@ const App = () => {
     }
   }, [])
   useEffect(() => void load(), [])
+  // Rights may have changed, or the session ended, while nobody looked.
+  useEffect(() => {
+    const onVisible = () => {
+      if (!document.hidden) void api.me().then(setMe, () => {})
+    }
+    document.addEventListener("visibilitychange", onVisible)
+    return () => document.removeEventListener("visibilitychange", onVisible)
+  }, [])
 
   if (error !== undefined) {
     return (

@@ -25,6 +25,9 @@ const actions: ReadonlyArray<readonly [service: string, action: string]> = [
   ["auth", "write"]
 ]
 
+/** All the person may do, now and later: a scope of its own. */
+export const everything = "*:*"
+
 /** The scopes (`<service>:<action>`) that the person can put into a token. */
 export const scopesOf = (me: Me): ReadonlyArray<string> => {
   const named = me.rights

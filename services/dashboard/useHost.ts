@@ -23,16 +23,20 @@ const liveGap = 25
 /** Milliseconds between two looks at history that may show a new point. */
 const refreshAtLeast = 30_000
 
+/** More would only make a line of this size noisier. */
+const points = 180
+
 const loadWindow = async (seconds: number, agg: Aggregate): Promise<Window> => {
   const from = new Date(Date.now() - seconds * 1000).toISOString()
-  const histories = await Promise.all(overviewMetrics.map((metric) => api.history({ metric, from, agg })))
+  const step = Math.max(10, Math.round(seconds / points / 10) * 10)
+  const histories = await Promise.all(overviewMetrics.map((metric) => api.history({ metric, from, step, agg })))
   const first = histories[0]!
-  const step = Math.max(...histories.map((history) => history.step))
+  const widest = Math.max(...histories.map((history) => history.step))
   return {
     frames: framesOf(histories),
     from: Date.parse(first.from) / 1000,
     to: Date.parse(first.to) / 1000,
-    gap: step * 2.5
+    gap: widest * 2.5
   }
 }
 

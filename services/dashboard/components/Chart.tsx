@@ -31,6 +31,14 @@ const moveCursor = (chart: uPlot | null, left: number): void => {
   setCursor?.({ left, top: left < 0 ? -10 : 10 }, true, true)
 }
 
+/** Pixels from the left edge of the chart to a time, kept so far inside that its label fits. */
+const cursorLeft = (chart: uPlot | null, at: number): number => {
+  if (chart === null) return 0
+  const left = chart.over.offsetLeft + chart.valToPos(at, "x")
+  return Math.min(chart.width - labelHalf, Math.max(labelHalf, left))
+}
+const labelHalf = 44
+
 export const Chart = ({ data, floor = 0, from, name, now, series, to, unit }: ChartProps) => {
   const frame = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
@@ -110,26 +118,26 @@ export const Chart = ({ data, floor = 0, from, name, now, series, to, unit }: Ch
         {series.map(({ color, label, line = "solid" }, index) => (
           <span class="legend-item" key={label}>
             <i class={`swatch swatch-${color} swatch-${line}`} />
-            {label} <b>{format(valueOf(index))}</b>
+            {label} <b class={`num-${unit.slice(0, 5)}`}>{format(valueOf(index))}</b>
           </span>
         ))}
-        <time class="legend-time">
-          {shown === null
-            ? ""
-            : to - from > 7200
-              ? fullTime(data[0][shown]! * 1000)
-              : clockTime(data[0][shown]! * 1000)}
-        </time>
       </div>
-      <div
-        class="chart-frame"
-        ref={frame}
-        role="img"
-        aria-label={`${name}: ${summary}`}
-        tabIndex={0}
-        onKeyDown={onKeyDown}
-        onBlur={() => moveCursor(plot.current, -10)}
-      />
+      <div class="chart-box">
+        <div
+          class="chart-frame"
+          ref={frame}
+          role="img"
+          aria-label={`${name}: ${summary}`}
+          tabIndex={0}
+          onKeyDown={onKeyDown}
+          onBlur={() => moveCursor(plot.current, -10)}
+        />
+        {shown === null ? null : (
+          <time class="cursor-time" style={{ left: `${cursorLeft(plot.current, data[0][shown]!)}px` }}>
+            {to - from > 7200 ? fullTime(data[0][shown]! * 1000) : clockTime(data[0][shown]! * 1000)}
+          </time>
+        )}
+      </div>
     </div>
   )
 }

@@ -13,17 +13,23 @@ interface DialogProps {
 export const Dialog = ({ children, class: className = "", onClose, title }: DialogProps) => {
   const dialog = useRef<HTMLDialogElement>(null)
   const heading = useId()
+  const leaving = useRef(false)
   useEffect(() => {
     const opener = document.activeElement
     const element = dialog.current!
     element.showModal()
     return () => {
+      leaving.current = true
       element.close()
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus()
     }
   }, [])
+  // Closing tells of itself a moment later, when another dialog may already be in this one's place.
+  const onLeave = () => {
+    if (!leaving.current) onClose()
+  }
   return (
-    <dialog ref={dialog} class={`dialog ${className}`} aria-labelledby={heading} onClose={onClose}>
+    <dialog ref={dialog} class={`dialog ${className}`} aria-labelledby={heading} onClose={onLeave}>
       <header class="dialog-head">
         <h2 id={heading}>{title}</h2>
         <button type="button" class="icon-button" aria-label="Close" onClick={onClose}>

@@ -1,12 +1,10 @@
 /** Which environment this page acts on, in words and colour; production must be unmistakable with either alone. */
-const names: Readonly<Record<string, string>> = { prod: "Production", nightly: "Nightly", dev: "Development" }
-
-const kindOf = (environment: string) => (Object.hasOwn(names, environment) ? environment : "other")
+const kinds = new Set(["prod", "nightly", "dev"])
 
 export const EnvironmentBadge = ({ environment }: { readonly environment: string }) => (
-  <span class={`environment environment-${kindOf(environment)}`} title="The environment this page acts on">
+  <span class={`environment environment-${kinds.has(environment) ? environment : "other"}`}>
     <b>{environment}</b>
-    {Object.hasOwn(names, environment) ? <span>{names[environment]}</span> : null}
+    <span>{environment === "prod" ? "production" : "environment"}</span>
   </span>
 )
 

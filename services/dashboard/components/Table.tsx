@@ -1,4 +1,7 @@
-/** A table that becomes a list of cards on narrow screens, each value with its column's name; must know no row. */
+/**
+ * A table that becomes a list of cards on narrow screens, each value with its column's name; must know no row. The roles
+ * are said because CSS `display` takes them away.
+ */
 import type { ComponentChildren } from "preact"
 import { fullTime, relative, unknown } from "../format.ts"
 
@@ -18,12 +21,12 @@ interface TableProps<A> {
 }
 
 export const Table = <A,>({ caption, columns, rowClass, rowKey, rows }: TableProps<A>) => (
-  <table class="table">
+  <table class="table" role="table">
     <caption class="visually-hidden">{caption}</caption>
     <thead>
-      <tr>
+      <tr role="row">
         {columns.map(({ quiet, title }) => (
-          <th scope="col" key={title}>
+          <th scope="col" role="columnheader" key={title}>
             {quiet === true ? <span class="visually-hidden">{title}</span> : title}
           </th>
         ))}
@@ -31,10 +34,11 @@ export const Table = <A,>({ caption, columns, rowClass, rowKey, rows }: TablePro
     </thead>
     <tbody>
       {rows.map((row) => (
-        <tr key={rowKey(row)} class={rowClass?.(row)}>
+        <tr key={rowKey(row)} role="row" class={rowClass?.(row)}>
           {columns.map(({ cell, quiet, title }) => (
             <td
               key={title}
+              role="cell"
               data-title={quiet === true ? undefined : title}
               class={quiet === true ? "cell-actions" : undefined}
             >

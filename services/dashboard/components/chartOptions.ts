@@ -1,6 +1,6 @@
 /** How every chart looks and scales, as uPlot options; must know no data. */
 import uPlot from "uplot"
-import { bytes, bytesPerSecond, clockTime, decimal, minuteTime, percent, weekday } from "../format.ts"
+import { bytes, bytesPerSecond, decimal, minuteTime, percent, weekday } from "../format.ts"
 import type { Columns } from "../series.ts"
 
 export interface ChartSeries {
@@ -44,10 +44,8 @@ const highest = (columns: ReadonlyArray<ReadonlyArray<number | null | undefined>
   return top
 }
 
-const timeLabel = (seconds: number, step: number): string => {
-  const at = seconds * 1000
-  return step < 60 ? clockTime(at) : step < 86_400 ? minuteTime(at) : weekday(at)
-}
+const timeLabel = (seconds: number, step: number): string =>
+  step < 86_400 ? minuteTime(seconds * 1000) : weekday(seconds * 1000)
 
 /** Colours come from CSS at drawing time, so that a change of theme needs only a redraw. */
 export const cssColor = (element: HTMLElement, color: string): string => {
@@ -58,6 +56,9 @@ export const cssColor = (element: HTMLElement, color: string): string => {
   probe.remove()
   return resolved
 }
+
+/** Seconds between two labels of the time axis. */
+const timeSteps = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800]
 
 interface Options {
   readonly element: HTMLElement
@@ -102,15 +103,16 @@ export const chartOptions = ({ element, floor, height, onCursor, series, unit, w
     axes: [
       {
         ...axis,
-        size: 26,
-        gap: 6,
-        space: 72,
+        size: 24,
+        gap: 5,
+        space: 54,
+        incrs: timeSteps,
         grid: { show: false },
         values: (_u, splits, _axis, _space, step) => splits.map((at) => timeLabel(at, step))
       },
       {
         ...axis,
-        size: unit === "bytes" || unit === "bytes/s" ? 56 : 44,
+        size: unit === "bytes" || unit === "bytes/s" ? 58 : 44,
         gap: 6,
         splits: (_u, _axis, min, max) => [min, max / 4, max / 2, (max * 3) / 4, max],
         filter: (_u, splits) => (height < 110 ? splits.map((at, index) => (index % 2 === 0 ? at : null)) : splits),

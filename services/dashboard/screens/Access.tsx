@@ -32,7 +32,16 @@ const useRoles = (): RoleBook => {
 }
 
 export const Access = ({ me }: { readonly me: Me }) =>
-  mayI(me, "auth", "read") ? <Content me={me} /> : <NotAllowed what="users and roles" needs="auth:read" />
+  mayI(me, "auth", "read") ? (
+    <Content me={me} />
+  ) : (
+    <>
+      <header class="page-head">
+        <h1 tabIndex={-1}>Access</h1>
+      </header>
+      <NotAllowed what="users and roles" needs="auth:read" />
+    </>
+  )
 
 const Content = ({ me }: { readonly me: Me }) => {
   const { query } = useLocation()

@@ -16,7 +16,9 @@ export const GrantChip = ({ grant, onRemove }: GrantChipProps) => {
     <span class={expired ? "chip chip-expired" : "chip"} title={hint.filter(Boolean).join(" · ") || undefined}>
       <b>{role}</b>
       <span>{environment === "*" ? "everywhere" : environment}</span>
-      {expiresAt === null ? null : <small>{expired ? "ended" : `ends ${relative(expiresAt, Date.now())}`}</small>}
+      {expiresAt === null ? null : (
+        <small>{expired ? "ended" : `${relative(expiresAt, Date.now()).replace("in ", "")} left`}</small>
+      )}
       {onRemove === undefined ? null : (
         <button type="button" aria-label={`Remove the grant ${role} in ${environment}`} onClick={onRemove}>
           <Icon name="close" />

@@ -125,6 +125,12 @@ export const RoleEditor = ({ environment, onClose, onSaved, role, taken }: RoleE
             <legend>
               Rights <small>* stands for all; “never” beats every “may”</small>
             </legend>
+            <div class="right-row right-titles" aria-hidden="true">
+              <span>Effect</span>
+              <span>Service</span>
+              <span>Action</span>
+              <span>Environment</span>
+            </div>
             <ol class="right-rows">
               {rights.map((right, index) => (
                 <RightRow

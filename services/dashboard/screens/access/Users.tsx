@@ -118,7 +118,7 @@ export const Users = ({ book, mayWrite, me }: UsersProps) => {
               title: "Action",
               quiet: true,
               cell: (user) =>
-                mayWrite ? (
+                mayWrite && user.id !== me.user.id ? (
                   <button
                     type="button"
                     class="button button-small"

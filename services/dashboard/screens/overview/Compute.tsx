@@ -72,10 +72,6 @@ export const MemoryCard = ({ snapshot: { memory, sections }, window }: CardData)
     />
     <dl class="facts">
       <div>
-        <dt>Used</dt>
-        <dd>{bytes(memory.usedBytes)}</dd>
-      </div>
-      <div>
         <dt>Swap</dt>
         <dd>
           {memory.swapTotalBytes === 0 ? "none" : `${bytes(memory.swapUsedBytes)} of ${bytes(memory.swapTotalBytes)}`}
@@ -102,11 +98,11 @@ export const LoadCard = ({ snapshot: { load, sections }, window }: CardData) => 
     />
     <dl class="facts">
       <div>
-        <dt>5 minutes</dt>
+        <dt>5 min</dt>
         <dd>{decimal(load.load5)}</dd>
       </div>
       <div>
-        <dt>15 minutes</dt>
+        <dt>15 min</dt>
         <dd>{decimal(load.load15)}</dd>
       </div>
     </dl>
@@ -121,12 +117,7 @@ const worst = ({ cpuSome, ioSome, memorySome }: HostSnapshot["pressure"]): numbe
   )
 
 export const PressureCard = ({ snapshot: { pressure, sections }, window }: CardData) => (
-  <Card
-    title="Pressure"
-    value={percent(worst(pressure))}
-    note="time some task had to wait"
-    status={sections["pressure"]}
-  >
+  <Card title="Pressure" value={percent(worst(pressure))} note="share of time tasks wait" status={sections["pressure"]}>
     <WindowChart
       name="Pressure"
       unit="percent"
@@ -142,11 +133,11 @@ export const PressureCard = ({ snapshot: { pressure, sections }, window }: CardD
     />
     <dl class="facts">
       <div>
-        <dt>All waited, memory</dt>
+        <dt>Stalled, memory</dt>
         <dd>{percent(pressure.memoryFull.percent)}</dd>
       </div>
       <div>
-        <dt>All waited, I/O</dt>
+        <dt>Stalled, I/O</dt>
         <dd>{percent(pressure.ioFull.percent)}</dd>
       </div>
     </dl>

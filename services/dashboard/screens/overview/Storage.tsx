@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact"
 import { useState } from "preact/hooks"
 import { Bar, Card } from "../../components/Card.tsx"
 import type { ChartSeries } from "../../components/chartOptions.ts"
-import { bytes, bytesPerSecond, milliseconds, percent, perSecond, unknown } from "../../format.ts"
+import { bytes, bytesPerSecond, decimal, milliseconds, percent, unknown } from "../../format.ts"
 import { seriesKey } from "../../series.ts"
 import type { Range } from "../../useHost.ts"
 import type { CardData } from "./Compute.tsx"
@@ -90,7 +90,7 @@ export const NetworkCard = ({ snapshot: { network, sections }, window }: CardDat
       />
       <DeviceTable
         what="Network devices"
-        columns={["Received", "Sent", "Errors, drops"]}
+        columns={["Received", "Sent", "Faults/s"]}
         selected={shown?.device}
         onSelect={choose}
         rows={network.map((device) => ({
@@ -101,7 +101,7 @@ export const NetworkCard = ({ snapshot: { network, sections }, window }: CardDat
             bytesPerSecond(device.transmitBytesPerSecond),
             device.errorsPerSecond === null || device.dropsPerSecond === null
               ? unknown
-              : perSecond(device.errorsPerSecond + device.dropsPerSecond)
+              : decimal(device.errorsPerSecond + device.dropsPerSecond, 1)
           ]
         }))}
       />

@@ -4,7 +4,7 @@ import type { Me, TokenResponse } from "#shared/api/auth.ts"
 import { api } from "../../api.ts"
 import { Dialog, ErrorLine, useAction } from "../../components/Dialog.tsx"
 import { CopyField } from "../../components/CopyField.tsx"
-import { scopesOf } from "../../rights.ts"
+import { everything, scopesOf } from "../../rights.ts"
 
 interface NewTokenProps {
   readonly me: Me
@@ -50,7 +50,15 @@ const Form = ({ me, onClose, onToken }: FormProps) => {
   }
   const submit = (event: Event) => {
     event.preventDefault()
-    void run(async () => onToken(await api.createToken({ scopes: [...chosen], label: label.trim(), refresh })))
+    void run(async () =>
+      onToken(
+        await api.createToken({
+          scopes: chosen.has(everything) ? [everything] : [...chosen],
+          label: label.trim(),
+          refresh
+        })
+      )
+    )
   }
 
   return (
@@ -65,12 +73,23 @@ const Form = ({ me, onClose, onToken }: FormProps) => {
                 <label key={scope} class="check">
                   <input
                     type="checkbox"
-                    checked={chosen.has(scope)}
+                    checked={chosen.has(scope) || chosen.has(everything)}
+                    disabled={chosen.has(everything)}
                     onChange={(event) => toggle(scope, event.currentTarget.checked)}
                   />
                   <code>{scope}</code>
                 </label>
               ))}
+              {offered.length === 0 ? null : (
+                <label class="check check-all">
+                  <input
+                    type="checkbox"
+                    checked={chosen.has(everything)}
+                    onChange={(event) => toggle(everything, event.currentTarget.checked)}
+                  />
+                  <span>Everything I may do</span>
+                </label>
+              )}
             </div>
           </fieldset>
           <div class="field">
@@ -117,14 +136,15 @@ const Form = ({ me, onClose, onToken }: FormProps) => {
 }
 
 const Shown = ({ onClose, token }: { readonly token: TokenResponse; readonly onClose: () => void }) => {
-  const path = token.scope.split(" ").includes("monitor:read") ? "/monitor/host" : "/auth/me"
+  const path = /(?:monitor:read|\*:\*)/u.test(token.scope) ? "/monitor/host" : "/auth/me"
   const refreshToken = token.refresh_token
   return (
     <Dialog title="Your access token" onClose={onClose}>
       <div class="dialog-body">
         <p class="hint">
           It is shown only now and kept nowhere in this browser. It lasts {Math.round(token.expires_in / 60)} minutes
-          and may do <code>{token.scope}</code> in <b>{token.env}</b>.
+          and may do {token.scope === everything ? "everything you may" : <code>{token.scope}</code>} in{" "}
+          <b>{token.env}</b>.
         </p>
         <CopyField label="Access token" value={token.access_token} />
         <CopyField
