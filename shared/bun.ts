@@ -95,7 +95,10 @@ export const listen = (service: Service, options: ListenOptions): Listener => {
 /** Seconds a terminating process waits for requests under way; below Kubernetes' default grace of 30 s. */
 const drainSeconds = 25
 
-/** Runs until SIGTERM or SIGINT, then stops every listener in order, then `after`, then exits 0. A second signal exits at once. */
+/**
+ * Runs until SIGTERM or SIGINT, then stops every listener in order, then `after`, then exits 0. A signal more than a second
+ * later exits at once; one together with the first is the same wish, sent to the process by its group and by its parent.
+ */
 export const runUntilSignal = async (
   listeners: ReadonlyArray<Listener>,
   after: () => Promise<void> = async () => {}
@@ -103,9 +106,13 @@ export const runUntilSignal = async (
   await new Promise<void>((resolve) => {
     const onSignal = () => {
       resolve()
-      process.once("SIGTERM", () => process.exit(1)).once("SIGINT", () => process.exit(1))
+      const first = performance.now()
+      const onAnother = () => {
+        if (performance.now() - first > 1000) process.exit(1)
+      }
+      process.off("SIGTERM", onSignal).off("SIGINT", onSignal).on("SIGTERM", onAnother).on("SIGINT", onAnother)
     }
-    process.once("SIGTERM", onSignal).once("SIGINT", onSignal)
+    process.on("SIGTERM", onSignal).on("SIGINT", onSignal)
   })
   for (const listener of listeners) await listener.stop(drainSeconds)
   await after()

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
-import { Effect, Exit, Scope } from "effect"
+import { Effect, Exit, Schedule, Scope } from "effect"
 import { type Listener, listen, PortUnavailable } from "#shared/bun.ts"
 import type { Env } from "#shared/config.ts"
 import type { Service } from "#shared/service.ts"
@@ -90,6 +90,16 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
   const listeners: Array<Listener> = []
   const places: Array<readonly [string, string]> = []
 
+  /** Waits until a service says that it is ready; a service that never is tells why through its log. */
+  const ready = (service: Service) =>
+    Effect.promise(() => service.internal(new Request("http://localhost/readyz"))).pipe(
+      Effect.filterOrFail(
+        (answer) => answer.ok,
+        () => new Error(`${service.name} did not become ready`)
+      ),
+      Effect.retry({ times: 300, schedule: Schedule.spaced("50 millis") })
+    )
+
   const serve = Effect.fnUntraced(function* (make: (env: Env) => Promise<Service>, settings: Env, at: number) {
     const service = yield* Effect.tryPromise({ try: () => make(settings), catch: (error) => error as Error })
     const listener = yield* Effect.try({
@@ -101,6 +111,7 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
       scope,
       Effect.promise(() => listener.stop(2))
     )
+    yield* ready(service)
     return listener
   })
   const overrides = (prefix: string): Env =>
