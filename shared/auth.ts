@@ -74,11 +74,13 @@ const makeIdentity = (options: IdentityOptions) =>
     const audience = `${options.service}.${options.environment}`
     const verified = new BoundedMap<Known>(10_000)
     let keys = new Map<string, KeyObject>()
-    let fetchedAt = Number.NEGATIVE_INFINITY
+    let askedAt = Number.NEGATIVE_INFINITY
     const one = yield* Semaphore.make(1)
 
     const refresh = Effect.gen(function* () {
-      const jwks = yield* fetchJson(options.jwksUrl, Jwks, { timeout: "2 seconds" })
+      const answer = yield* Effect.result(fetchJson(options.jwksUrl, Jwks, { timeout: "2 seconds" }))
+      askedAt = yield* Clock.currentTimeMillis
+      const jwks = yield* Effect.fromResult(answer)
       const next = new Map<string, KeyObject>()
       for (const jwk of jwks.keys) {
         const key = publicKeyOf(jwk as never)
@@ -87,15 +89,14 @@ const makeIdentity = (options: IdentityOptions) =>
       // A key that left the set (an emergency rotation) takes every token that was verified with it along.
       if ([...keys.keys()].some((kid) => !next.has(kid))) verified.clear()
       keys = next
-      fetchedAt = yield* Clock.currentTimeMillis
     })
-    /** For a key id not seen yet: at most one fetch a second, however many tokens ask. */
+    /** For a key id not seen yet: at most one fetch a second, however many tokens ask and however it ends. */
     const refreshOnce = one.withPermit(
       Effect.gen(function* () {
-        if ((yield* Clock.currentTimeMillis) - fetchedAt >= 1000) yield* refresh
+        if ((yield* Clock.currentTimeMillis) - askedAt >= 1000) yield* refresh
       })
     )
-    yield* refresh.pipe(
+    yield* one.withPermit(refresh).pipe(
       Effect.catch((error) => Effect.logDebug("the gateway's keys cannot be had", error)),
       Effect.repeat(Schedule.spaced("5 seconds")),
       Effect.forkScoped
@@ -156,8 +157,8 @@ const makeIdentity = (options: IdentityOptions) =>
       if (known !== undefined && known.expires > now) return yield* bound(known, request)
       const first = check(token, hash, request, now)
       if (first !== undefined) return yield* first
-      const fetched = yield* Effect.result(refreshOnce)
-      if (Result.isFailure(fetched) && keys.size === 0) {
+      yield* Effect.ignore(refreshOnce)
+      if (keys.size === 0) {
         return yield* new Unavailable({ dependency: "the gateway's key set", retryAfterSeconds: 2 })
       }
       const second = check(token, hash, request, now)
