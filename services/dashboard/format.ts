@@ -89,7 +89,7 @@ const browsers: ReadonlyArray<readonly [RegExp, string]> = [
   [/\bEdg\//u, "Edge"],
   [/\bOPR\//u, "Opera"],
   [/\bFirefox\//u, "Firefox"],
-  [/\bChrom(?:e|ium)\//u, "Chrome"],
+  [/Chrom(?:e|ium)\//u, "Chrome"],
   [/\bSafari\//u, "Safari"]
 ]
 const systems: ReadonlyArray<readonly [RegExp, string]> = [

@@ -1,5 +1,6 @@
 /** One chromium and a fresh stub for each page a test opens; closes all of it, and reports what the page complained about. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test"
+import { rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
@@ -47,6 +48,7 @@ export const usePages = () => {
   }, limit)
   afterAll(async () => {
     await browser?.close()
+    rmSync(assets, { recursive: true, force: true })
   }, limit)
 
   return async (path: string, { as, before, environment, rights, ...context }: OpenOptions = {}): Promise<Opened> => {

@@ -148,7 +148,7 @@ describe("a lost stream", () => {
     await stub.untilHistory(14)
     stub.state.monitorStatus = 503
     stub.cut()
-    await page.getByText(/^Stale since \d\d:\d\d:\d\d, reconnecting$/u).waitFor()
+    await page.getByText(/^Stale since \d\d:\d\d:\d\d, reconnecting\.$/u).waitFor()
     await status(page, "Stale").waitFor()
     const asked = stub.histories.length
     stub.state.at += 60

@@ -51,6 +51,8 @@ describe("user agents", () => {
   test("are told as browser and system, a program by its own name", () => {
     const edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36 Edg/142.0"
     expect(userAgentName(edge)).toBe("Edge on Windows")
+    const headless = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/156.0.0.0 Safari/537.36"
+    expect(userAgentName(headless)).toBe("Chrome on Linux")
     expect(userAgentName("curl/8.5.0")).toBe("curl/8.5.0")
   })
 })

@@ -14,9 +14,7 @@ const paths = {
   chevron: "M8 10l4 4 4-4",
   pause: "M8 5v14M16 5v14",
   keyboard: "M3 6h18v12H3zM7 10h.01M11 10h.01M15 10h.01M8 14h8",
-  exit: "M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9",
-  down: "M12 5v14m-5-5 5 5 5-5",
-  up: "M12 19V5m-5 5 5-5 5 5"
+  exit: "M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9"
 } as const
 
 export type IconName = keyof typeof paths

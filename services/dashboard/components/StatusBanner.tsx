@@ -36,7 +36,7 @@ export const StatusBanner = ({ onRetry, state }: StatusBannerProps) => {
       <p>
         <b>
           {sinceText(state.since)}
-          {final ? "" : ", reconnecting"}
+          {final ? "." : ", reconnecting."}
         </b>{" "}
         <span>{state.reason}</span>
       </p>

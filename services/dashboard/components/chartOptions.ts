@@ -57,6 +57,15 @@ export const cssColor = (element: HTMLElement, color: string): string => {
   return resolved
 }
 
+/** Values without a neighbour: no line reaches them, so they are drawn as points. */
+const alone = (chart: uPlot, series: number): Array<number> => {
+  const values: Array<number | null | undefined> = Array.from(chart.data[series]!)
+  const known = (index: number) => (values[index] ?? null) !== null
+  return values.flatMap((value, index) =>
+    (value ?? null) !== null && !known(index - 1) && !known(index + 1) ? [index] : []
+  )
+}
+
 /** Seconds between two labels of the time axis. */
 const timeSteps = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800]
 
@@ -123,7 +132,8 @@ export const chartOptions = ({ element, floor, height, onCursor, series, unit, w
       {},
       ...series.map(({ area = false, color: number, label, line = "solid" }): uPlot.Series => {
         const stroke = () => color(`var(--series-${number})`)
-        const style: uPlot.Series = { label, stroke, width: 1.75, dash: dashes[line], points: { show: false } }
+        const points: uPlot.Series.Points = { show: true, size: 4, fill: stroke, filter: alone }
+        const style: uPlot.Series = { label, stroke, width: 1.75, dash: dashes[line], points }
         if (area) style.fill = () => color(`color-mix(in srgb, var(--series-${number}) 14%, transparent)`)
         return style
       })

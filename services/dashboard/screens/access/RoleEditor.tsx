@@ -73,6 +73,7 @@ export const RoleEditor = ({ environment, onClose, onSaved, role, taken }: RoleE
   const [refusal, setRefusal] = useState<ApiError>()
   const { busy, error, run } = useAction()
   const ids = { name: useId(), description: useId() }
+  const placed = rights.some((_, index) => faultsAt(refusal, index).length > 0)
   const collides = role === undefined && taken.includes(name)
 
   const submit = (event: Event) => {
@@ -153,7 +154,7 @@ export const RoleEditor = ({ environment, onClose, onSaved, role, taken }: RoleE
             </button>
           </fieldset>
         </div>
-        <ErrorLine error={error} />
+        <ErrorLine error={placed ? "Some rights are not acceptable." : error} />
         <footer class="dialog-foot">
           <button type="button" class="button" onClick={onClose}>
             Cancel

@@ -70,6 +70,7 @@ const useDevice = <A extends { readonly device: string }>(
 
 export const NetworkCard = ({ snapshot: { network, sections }, window }: CardData) => {
   const [shown, choose] = useDevice(network, (device) => {
+    if (device.up === false) return -2
     if (device.device === "lo") return -1
     return (device.receiveBytesPerSecond ?? 0) + (device.transmitBytesPerSecond ?? 0)
   })
@@ -93,17 +94,19 @@ export const NetworkCard = ({ snapshot: { network, sections }, window }: CardDat
         columns={["Received", "Sent", "Faults/s"]}
         selected={shown?.device}
         onSelect={choose}
-        rows={network.map((device) => ({
-          device: device.device,
-          ...(device.up === false ? { note: "down" } : {}),
-          cells: [
-            bytesPerSecond(device.receiveBytesPerSecond),
-            bytesPerSecond(device.transmitBytesPerSecond),
-            device.errorsPerSecond === null || device.dropsPerSecond === null
-              ? unknown
-              : decimal(device.errorsPerSecond + device.dropsPerSecond, 1)
-          ]
-        }))}
+        rows={network
+          .toSorted((a, b) => Number(a.up === false) - Number(b.up === false))
+          .map((device) => ({
+            device: device.device,
+            ...(device.up === false ? { note: "down" } : {}),
+            cells: [
+              bytesPerSecond(device.receiveBytesPerSecond),
+              bytesPerSecond(device.transmitBytesPerSecond),
+              device.errorsPerSecond === null || device.dropsPerSecond === null
+                ? unknown
+                : decimal(device.errorsPerSecond + device.dropsPerSecond, 1)
+            ]
+          }))}
       />
     </Card>
   )
