@@ -11,6 +11,11 @@ export interface Target {
   readonly query: string
   /** Optional characters that the path holds; the route must allow each. */
   readonly needs: ReadonlyArray<OptionalCharacter>
+  /**
+   * The path as a reader takes it who decodes it to the end, folds compatibility forms and drops parameters: what is
+   * decided for it must equal what is decided for `path`. Undefined where it is the path itself.
+   */
+  readonly reading: string | undefined
 }
 
 /** Bytes of path and query together. */
@@ -20,40 +25,41 @@ export const maxTargetLength = 8192
 const plain = /^(?:\/|(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-_~!$&'()*+,=:@.]+)+\/?)$/u
 const printable = /^[\x21-\x7e]*$/u
 const brokenEscape = /%(?![0-9A-Fa-f]{2})/u
+const escape = /%[0-9A-Fa-f]{2}/u
+const escapes = /(?:%[0-9A-Fa-f]{2})+/gu
 /** Characters that some parser treats as structure: a path that turns into one of them when decoded is not canonical. */
 const structural = /[/\\#?;\u0000-\u001f\u007f]/u
 const dots = /^\.{1,2}$/u
+/** Encoded more often than this, a name serves no client. */
+const maxLevels = 4
 
-/** A segment decoded once, or undefined where its bytes are no UTF-8 (overlong forms of `/` and `.` among them). */
-const decodeOnce = (segment: string): string | undefined => {
+/** Text with each valid escape decoded, as lenient parsers do; undefined where it is no UTF-8 (overlong `/` and `.` among it). */
+const decodeOnce = (text: string): string | undefined => {
   try {
-    return decodeURIComponent(segment)
+    return text.replace(escapes, decodeURIComponent)
   } catch {
     return undefined
   }
 }
 
 /**
- * Whether every parser reads this one segment as the same name, however often it decodes and whether or not it folds
- * compatibility forms (U+FF0F) first. `;` is looked at apart, because a route may allow it.
+ * The one name that a segment is to every parser, however often it decodes and whether or not it folds compatibility forms
+ * (U+FF0F); undefined if there is none. `;` is looked at apart, because a route may allow it.
  */
-const isOneName = (segment: string, semicolonAllowed: boolean): boolean => {
-  let current = segment
-  for (let depth = 0; depth < 8; depth++) {
-    if (dots.test(current) || dots.test(current.split(";")[0]!)) return false
+const nameOf = (segment: string, semicolonAllowed: boolean): string | undefined => {
+  let current: string | undefined = segment
+  for (let level = 0; level <= maxLevels && current !== undefined; level++) {
     const folded = current.normalize("NFKC")
-    if (folded !== current && (structural.test(folded) || dots.test(folded))) return false
-    const inner = depth === 0 || semicolonAllowed ? current.replaceAll(";", "") : current
-    if (structural.test(inner)) return false
-    if (!current.includes("%")) return true
-    // Below the first level an escape that is none ends the decoding: the text stays as it is in every parser.
-    if (depth > 0 && brokenEscape.test(current)) return true
-    const next = decodeOnce(current)
-    if (next === undefined) return false
-    if (next === current) return true
-    current = next
+    const [name = ""] = folded.split(";")
+    // A name that is nothing but parameters vanishes for who drops them, and the slashes around it meet.
+    if (dots.test(name) || (name === "" && current !== "")) return undefined
+    if (structural.test(semicolonAllowed ? current.replaceAll(";", "") : current)) return undefined
+    // Folding may make structure, or make and break escapes: then the order of decoding and folding matters.
+    if (folded !== current && (structural.test(folded) || escape.test(folded) || escape.test(current))) return undefined
+    if (!escape.test(current)) return name
+    current = decodeOnce(current)
   }
-  return false
+  return undefined
 }
 
 /**
@@ -69,7 +75,7 @@ export const canonicalTarget = (url: string, origin: string): Target | string =>
   const query = mark === -1 ? "" : target.slice(mark)
   if (query !== "" && (!printable.test(query) || query.includes("#")))
     return "the query holds a character that must be escaped"
-  if (plain.test(path)) return { path, query, needs: [] }
+  if (plain.test(path)) return { path, query, needs: [], reading: undefined }
   return examine(path, query)
 }
 
@@ -80,10 +86,13 @@ const examine = (path: string, query: string): Target | string => {
   if (path.includes("//")) return "the path holds an empty segment"
   if (brokenEscape.test(path)) return "the path holds a broken percent escape"
   const semicolon = path.includes(";") || /%(?:25)*3b/iu.test(path)
+  let reading = ""
   for (const segment of path.slice(1).split("/")) {
-    if (!isOneName(segment, semicolon)) return "the path can be read in more than one way"
+    const name = nameOf(segment, semicolon)
+    if (name === undefined) return "the path can be read in more than one way"
+    reading += `/${name}`
   }
-  return { path, query, needs: semicolon ? [";"] : [] }
+  return { path, query, needs: semicolon ? [";"] : [], reading: reading === path ? undefined : reading }
 }
 
 /** Whether `path` is `prefix` or lies below it, on whole segments, by case. */

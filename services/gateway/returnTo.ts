@@ -1,5 +1,5 @@
 /** Where a login may lead (spec R7): a canonical path of this gateway, or `/`; must never yield another origin. */
-import { canonicalTarget } from "./canonicalPath.ts"
+import { canonicalTarget, isWithin } from "./canonicalPath.ts"
 
 /** `value` if it is a path (and query) of `publicOrigin` in canonical form, else `/`. */
 export const safeReturnTo = (value: string | null | undefined, publicOrigin: string): string => {
@@ -9,6 +9,6 @@ export const safeReturnTo = (value: string | null | undefined, publicOrigin: str
   const url = URL.parse(value, publicOrigin)
   if (url === null || url.origin !== new URL(publicOrigin).origin) return "/"
   // A login that leads to the login (or out of it) is a loop.
-  if (target.path === "/auth" || target.path.startsWith("/auth/")) return "/"
+  if (isWithin(target.reading ?? target.path, "/auth")) return "/"
   return url.pathname === target.path ? value : "/"
 }
