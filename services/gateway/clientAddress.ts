@@ -5,25 +5,41 @@ import { BlockList, isIP, isIPv4 } from "node:net"
 export const trustedNetworks = (cidrs: ReadonlyArray<string>): BlockList => {
   const list = new BlockList()
   for (const cidr of cidrs) {
-    const [address = "", bits] = cidr.split("/")
+    const [, address = "", bits] = /^([0-9A-Fa-f.:]+)(?:\/([0-9]{1,3}))?$/u.exec(cidr) ?? []
     const family = isIP(address)
     const width = family === 4 ? 32 : 128
     const prefix = bits === undefined ? width : Number(bits)
-    if (family === 0 || !/^[0-9]+$/u.test(bits ?? "0") || prefix > width) throw new RangeError(`${cidr} is no network`)
-    if (prefix === 0) throw new RangeError(`${cidr} would trust every address`)
+    if (family === 0 || prefix > width) throw new RangeError(`${cidr} is no network`)
+    const alone = new BlockList()
+    if (prefix > 0) alone.addSubnet(address, prefix, family === 4 ? "ipv4" : "ipv6")
+    // A network that holds both ends of IPv4's place in IPv6 (::ffff:0:0/96) holds all of IPv4.
+    const everyIPv4 =
+      family === 6 && ["0.0.0.0", "255.255.255.255"].every((one) => alone.check(`::ffff:${one}`, "ipv6"))
+    if (prefix === 0 || everyIPv4) throw new RangeError(`${cidr} would trust every address`)
     list.addSubnet(address, prefix, family === 4 ? "ipv4" : "ipv6")
   }
   return list
 }
 
-/** `::ffff:1.2.3.4` and `1.2.3.4` are one address; brackets and a port are no part of it. Undefined where it is none. */
+/**
+ * The one spelling of an address: `::ffff:1.2.3.4` and `1.2.3.4` are the same, as are all spellings of an IPv6 address;
+ * brackets, a port and a zone are no part of it. Undefined where it is none.
+ */
 export const normaliseAddress = (text: string): string | undefined => {
-  let address = text.trim().toLowerCase()
-  const bracketed = /^\[([0-9a-f:.]+)\](?::[0-9]+)?$/u.exec(address)
-  if (bracketed !== null) address = bracketed[1]!
-  else if (/^[0-9.]+:[0-9]+$/u.test(address)) address = address.slice(0, address.indexOf(":"))
-  if (address.startsWith("::ffff:") && isIPv4(address.slice(7))) address = address.slice(7)
-  return isIP(address) === 0 ? undefined : address
+  const trimmed = text.trim()
+  if (isIPv4(trimmed)) return trimmed
+  const withPort = /^([0-9.]+):[0-9]{1,5}$/u.exec(trimmed)?.[1]
+  if (withPort !== undefined) return isIPv4(withPort) ? withPort : undefined
+  const [, bracketed, bare] =
+    /^(?:\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)(?:%[0-9A-Za-z]+)?)$/u.exec(trimmed) ?? []
+  const address = bracketed ?? bare ?? ""
+  if (isIP(address) !== 6) return undefined
+  const canonical = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1)
+  if (canonical === undefined) return undefined
+  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/u.exec(canonical) ?? []
+  if (high === undefined || low === undefined) return canonical
+  const bits = [Number.parseInt(high, 16), Number.parseInt(low, 16)]
+  return bits.flatMap((half) => [half >> 8, half & 255]).join(".")
 }
 
 /**
