@@ -3,15 +3,22 @@ import { Result, Schema } from "effect"
 import { parseDocument } from "yaml"
 import { ActionPattern, Environment, EnvironmentPattern, RoleName } from "#shared/domain/rights.ts"
 import { invalidInput } from "#shared/problem.ts"
-import { canonicalTarget, optionalCharacters } from "./canonicalPath.ts"
+import { canonicalTarget, isWithin, optionalCharacters } from "./canonicalPath.ts"
 
 const name = Schema.String.check(
   Schema.isPattern(/^[a-z][a-z0-9-]{0,62}$/u, { expected: "a name: lower-case letters, digits and dashes" })
 )
-const url = Schema.String.check(
-  Schema.makeFilter(
-    (text: string) => (URL.canParse(text) && /^https?:$/u.test(new URL(text).protocol)) || "must be an http(s) URL"
-  )
+const isHttp = (text: string) => URL.canParse(text) && /^https?:$/u.test(new URL(text).protocol)
+const url = Schema.String.check(Schema.makeFilter((text: string) => isHttp(text) || "must be an http(s) URL"))
+const upstreamUrl = Schema.String.check(
+  Schema.makeFilter((text: string) => {
+    if (!isHttp(text)) return "must be an http(s) URL"
+    const { hash, password, search, username } = new URL(text)
+    return username + password + search + hash === "" || "must be an origin and a path alone"
+  })
+)
+const origin = Schema.String.check(
+  Schema.makeFilter((text: string) => (isHttp(text) && new URL(text).origin === text) || "must be an http(s) origin")
 )
 
 /** A secret by reference: the file is usually a mounted Secret. Never a value in this file. */
@@ -58,7 +65,7 @@ export const RouteSettings = Schema.Struct({
   /** Public host names it answers on; all of the gateway's if absent. */
   hosts: Schema.optionalKey(Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1))),
   path: Schema.String,
-  upstream: url,
+  upstream: upstreamUrl,
   /** The audience of its identity token, and the service that rights name. */
   service: name,
   /** The environment that rights name; the gateway's own if absent. */
@@ -69,7 +76,7 @@ export const RouteSettings = Schema.Struct({
   rules: Schema.optionalKey(Schema.Array(RuleSettings)),
   allowCharacters: Schema.optionalKey(Schema.Array(Schema.Literals(optionalCharacters))),
   /** Further origins whose pages may call it with the user's cookie. */
-  origins: Schema.optionalKey(Schema.Array(url)),
+  origins: Schema.optionalKey(Schema.Array(origin)),
   maxBodyBytes: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
   /** Milliseconds until the first byte of the answer; 30 000 if absent. */
   firstByteTimeoutMs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 600_000 })))
@@ -115,9 +122,10 @@ export const isLoopback = (text: string): boolean => loopback.test(new URL(text)
 
 /** Parses and checks a settings file for a gateway at `publicUrl`, without looking at any network or secret. */
 export const parseSettings = (text: string, publicUrl: string): Result.Result<SettingsFile, SettingsInvalid> => {
-  const document = parseDocument(text, { uniqueKeys: true, merge: false, maxAliasCount: 0 } as never)
-  if (document.errors.length > 0) {
-    return Result.fail(new SettingsInvalid({ faults: document.errors.map((error) => error.message.split("\n")[0]!) }))
+  const document = parseDocument(text, { uniqueKeys: true, merge: false })
+  const wrong = [...document.errors, ...document.warnings]
+  if (wrong.length > 0) {
+    return Result.fail(new SettingsInvalid({ faults: wrong.map((error) => error.message.split("\n")[0]!) }))
   }
   let value: unknown
   try {
@@ -134,6 +142,13 @@ export const parseSettings = (text: string, publicUrl: string): Result.Result<Se
   return faults.length === 0 ? Result.succeed(decoded.success) : Result.fail(new SettingsInvalid({ faults }))
 }
 
+/** Canonical, and spelt in the one way there is: neither an escape nor a character that a URL would escape. */
+const isPlainPath = (path: string): boolean => {
+  const target = canonicalTarget(`http://host${path}`, "http://host")
+  if (typeof target === "string" || target.path !== path || target.needs.length > 0) return false
+  return !path.includes("%") && new URL(path, "http://host").pathname === path && (path === "/" || !path.endsWith("/"))
+}
+
 const contradictions = (settings: SettingsFile, publicUrl: string): Array<string> => {
   const faults: Array<string> = []
   const providers = new Set<string>()
@@ -142,7 +157,7 @@ const contradictions = (settings: SettingsFile, publicUrl: string): Array<string
     if (providers.has(provider.id)) faults.push(`${at}: a second provider "${provider.id}"`)
     providers.add(provider.id)
     const addresses =
-      "issuer" in provider ? [provider.issuer] : "baseUrl" in provider ? [provider.baseUrl, provider.apiUrl] : []
+      provider.kind === "github" ? [provider.baseUrl, provider.apiUrl] : "issuer" in provider ? [provider.issuer] : []
     for (const address of addresses) {
       if (address === undefined || new URL(address).protocol === "https:") continue
       if (!isLoopback(address)) faults.push(`${at}: provider "${provider.id}" must be reached over https`)
@@ -167,9 +182,8 @@ const contradictions = (settings: SettingsFile, publicUrl: string): Array<string
       route.path,
       ...(route.rules ?? []).flatMap((rule) => (rule.path === undefined ? [] : [rule.path]))
     ]) {
-      const target = canonicalTarget(`http://host${path}`, "http://host")
-      const canonical = typeof target !== "string" && target.query === "" && target.path === path
-      if (!canonical || (path !== "/" && path.endsWith("/"))) faults.push(`${at}: "${path}" is not a canonical path`)
+      if (!isPlainPath(path)) faults.push(`${at}: "${path}" is not a canonical path`)
+      if (!isWithin(path, route.path)) faults.push(`${at}: the rule for "${path}" lies outside of the route`)
     }
     for (const own of ownPaths) {
       if (route.path === own || route.path.startsWith(`${own}/`)) faults.push(`${at}: "${own}" is the gateway's own`)
