@@ -59,6 +59,8 @@ export class Identity extends Context.Service<
   {
     /** The caller, or 401. 503 if the gateway's keys were never seen and cannot be had now. */
     readonly verify: (request: Request) => Effect.Effect<Principal, Unauthorized | Unavailable>
+    /** Succeeds once the gateway's keys are known: before, no caller can be. */
+    readonly ready: Effect.Effect<void, Unavailable>
     /** The caller if they hold `action` on this service, else 403. */
     readonly authorize: (
       request: Request,
@@ -78,9 +80,11 @@ const makeIdentity = (options: IdentityOptions) =>
     const one = yield* Semaphore.make(1)
 
     const refresh = Effect.gen(function* () {
-      const answer = yield* Effect.result(fetchJson(options.jwksUrl, Jwks, { timeout: "2 seconds" }))
       askedAt = yield* Clock.currentTimeMillis
-      const jwks = yield* Effect.fromResult(answer)
+      const jwks = yield* fetchJson(options.jwksUrl, Jwks, { timeout: "2 seconds" }).pipe(
+        // A caller that went away has not asked for the others who wait.
+        Effect.onInterrupt(() => Effect.sync(() => (askedAt = Number.NEGATIVE_INFINITY)))
+      )
       const next = new Map<string, KeyObject>()
       for (const jwk of jwks.keys) {
         const key = publicKeyOf(jwk as never)
@@ -90,15 +94,16 @@ const makeIdentity = (options: IdentityOptions) =>
       if ([...keys.keys()].some((kid) => !next.has(kid))) verified.clear()
       keys = next
     })
-    /** For a key id not seen yet: at most one fetch a second, however many tokens ask and however it ends. */
+    /** At most one fetch a second, however many tokens with unknown key ids ask for it and however it ends. */
     const refreshOnce = one.withPermit(
       Effect.gen(function* () {
         if ((yield* Clock.currentTimeMillis) - askedAt >= 1000) yield* refresh
       })
     )
-    yield* one.withPermit(refresh).pipe(
+    // With the second that may have passed since the last fetch, no set is older than 5 s.
+    yield* refreshOnce.pipe(
       Effect.catch((error) => Effect.logDebug("the gateway's keys cannot be had", error)),
-      Effect.repeat(Schedule.spaced("5 seconds")),
+      Effect.repeat(Schedule.spaced("4 seconds")),
       Effect.forkScoped
     )
 
@@ -146,6 +151,9 @@ const makeIdentity = (options: IdentityOptions) =>
       return bound(known, request)
     }
 
+    const keyless = new Unavailable({ dependency: "the gateway's key set", retryAfterSeconds: 2 })
+    const ready = Effect.suspend(() => (keys.size === 0 ? keyless : Effect.void))
+
     const verify = Effect.fnUntraced(function* (request: Request) {
       const token = request.headers.get(identityHeader)
       if (token === null) {
@@ -158,14 +166,13 @@ const makeIdentity = (options: IdentityOptions) =>
       const first = check(token, hash, request, now)
       if (first !== undefined) return yield* first
       yield* Effect.ignore(refreshOnce)
-      if (keys.size === 0) {
-        return yield* new Unavailable({ dependency: "the gateway's key set", retryAfterSeconds: 2 })
-      }
+      yield* ready
       const second = check(token, hash, request, now)
       return yield* second ?? Effect.fail(unauthorized("unknown key"))
     })
 
     return Identity.of({
+      ready,
       verify,
       authorize: Effect.fnUntraced(function* (request, action) {
         const principal = yield* verify(request)

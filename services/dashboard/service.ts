@@ -22,6 +22,6 @@ export const make = async (env: Env = processEnv()): Promise<Service> => {
       Layer.provideMerge(Layer.orDie(logging("dashboard")))
     ),
     fetch: makeFetch(assets),
-    ready: {}
+    ready: { identity: Identity.use((identity) => identity.ready) }
   })
 }

@@ -1,7 +1,7 @@
 /** The whole platform in one process on embedded defaults: Postgres, identity provider, every service behind the gateway; must serve no address but loopback. */
 import { randomBytes } from "node:crypto"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
+import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import { Effect, Exit, Schedule, Scope } from "effect"
 import { type Listener, listen, PortUnavailable } from "#shared/bun.ts"
@@ -54,6 +54,14 @@ const claimPort = (port: number) =>
     })
     probe.listen(port, loopback, () => probe.close(() => resume(Effect.void)))
   })
+
+/** A port nobody has now; the gateway must know its upstreams' before they listen, because they ask it for keys at once. */
+const freePort = Effect.callback<number>((resume) => {
+  const probe = createServer().listen(0, loopback, () => {
+    const { port } = probe.address() as AddressInfo
+    probe.close(() => resume(Effect.succeed(port)))
+  })
+})
 
 /**
  * Starts everything; what was started is stopped again if a later part fails. Fails with PortUnavailable, PostgresFailed
@@ -117,21 +125,11 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
   const overrides = (prefix: string): Env =>
     Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
 
-  const [eyes, pages] = yield* Effect.all(
-    [
-      serve(
-        monitor.make,
-        { ...common, ...identity, MONITOR_DATABASE_URL: postgres.url("logging", "monitor"), ...overrides("MONITOR_") },
-        0
-      ),
-      serve(dashboard.make, { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") }, 0)
-    ],
-    { concurrency: "unbounded" }
-  )
+  const [monitorPort, dashboardPort] = yield* Effect.all([freePort, freePort])
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
-    monitor: `http://${loopback}:${eyes.port}`,
-    dashboard: `http://${loopback}:${pages.port}`
+    monitor: `http://${loopback}:${monitorPort}`,
+    dashboard: `http://${loopback}:${dashboardPort}`
   })
   const door = yield* serve(
     gateway.make,
@@ -147,6 +145,21 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
       ...overrides("TRUSTED_")
     },
     port
+  )
+  const [eyes, pages] = yield* Effect.all(
+    [
+      serve(
+        monitor.make,
+        { ...common, ...identity, MONITOR_DATABASE_URL: postgres.url("logging", "monitor"), ...overrides("MONITOR_") },
+        monitorPort
+      ),
+      serve(
+        dashboard.make,
+        { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") },
+        dashboardPort
+      )
+    ],
+    { concurrency: "unbounded" }
   )
   places.push(
     ["gateway", `${url} (internal port ${door.internalPort})`],

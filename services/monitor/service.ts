@@ -46,6 +46,6 @@ export const make = async (env: Env = processEnv()): Promise<Service> => {
     name: "monitor",
     layer: layerOf(config, env),
     fetch: makeFetch,
-    ready: { collectors: collecting }
+    ready: { collectors: collecting, identity: Identity.use((identity) => identity.ready) }
   })
 }
