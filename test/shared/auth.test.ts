@@ -110,6 +110,15 @@ const withVerifier = (body: (verifier: Verifier) => Promise<void>) => async () =
   }
 }
 
+/** Passes the 5 s in which the verifier fetches the keys by itself, a second at a time: a fetch that is seen has all the time it needs. */
+const nextFetch = async (pass: Verifier["pass"]) => {
+  for (let second = 0; second < 5 && jwks.requests === 0; second++) {
+    await pass(1)
+    await until("the next fetch", () => jwks.requests > 0, 0.2).catch(() => {})
+  }
+  expect(jwks.requests).toBeGreaterThan(0)
+}
+
 test(
   "tells who calls, from the claims of a good token",
   withVerifier(async ({ verify }) => {
@@ -365,12 +374,7 @@ describe("the gateway's keys", () => {
       expect(await verdict(call(mine))).toBe("ok")
       jwks.keys = [jwkOf(next.publicKey, "two")]
       jwks.requests = 0
-      // Every 5 s; the wait begins anew if a fetch was just under way.
-      let turns = 0
-      await until("the next fetch", async () => {
-        if (++turns <= 2) await pass(5)
-        return jwks.requests > 0
-      })
+      await nextFetch(pass)
       await until("the key to be dropped", async () => (await verdict(call(mine))) === "Unauthorized: unknown key")
       expect(await verdict(call(other))).toBe("ok")
     })
@@ -392,8 +396,7 @@ describe("the gateway's keys", () => {
     withVerifier(async ({ pass, verdict }) => {
       expect(await verdict(call(token()))).toBe("ok")
       Object.assign(jwks, { status: 500, requests: 0 })
-      await pass(5)
-      await until("a fetch in vain", () => jwks.requests > 0)
+      await nextFetch(pass)
       expect(await verdict(call(token({ jti: "new", iat: start + 5 })))).toBe("ok")
     })
   )
