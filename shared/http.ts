@@ -25,6 +25,9 @@ export const requestIdOf = (request: Request): string => {
   return id
 }
 
+/** Gives the request the id that its judge has chosen already; what its header says is then of no account. */
+export const adoptRequestId = (request: Request, id: string): void => void requestIds.set(request, id)
+
 export type Run<R> = <A, E>(request: Request, effect: Effect.Effect<A, E, R>) => A | Promise<A>
 
 /**

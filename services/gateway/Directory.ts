@@ -41,7 +41,7 @@ interface GrantRow extends Omit<Grant, "expiresAt"> {
 export class Directory extends Context.Service<
   Directory,
   {
-    /** Finds or makes the user of (provider, issuer, subject), refreshes the labels, applies seeds not applied yet. */
+    /** Finds or makes the user of (provider, issuer, subject), refreshes the labels, applies seeds not applied yet. A disabled one gets nothing. */
     readonly welcome: (person: Vouched, seeds: ReadonlyArray<Seed>) => Effect.Effect<User, Unavailable>
     readonly user: (id: string) => Effect.Effect<User, NotFound | Unavailable>
     readonly users: (query: {
@@ -155,8 +155,11 @@ const makeDirectory = (environment: string) =>
               INSERT INTO users (provider, issuer, subject, name, email, last_login_at)
               VALUES (${person.provider}, ${person.issuer}, ${person.subject}, ${person.name}, ${person.email ?? null}, now())
               ON CONFLICT (provider, issuer, subject) DO UPDATE
-              SET name = excluded.name, email = excluded.email, last_login_at = now() RETURNING ${userColumns}`
+              SET name = excluded.name, email = excluded.email,
+                last_login_at = CASE WHEN users.disabled THEN users.last_login_at ELSE now() END
+              RETURNING ${userColumns}`
             const user = toUser(rows[0]!)
+            if (user.disabled) return user
             for (const seed of seeds) {
               const fresh = yield* sql`INSERT INTO applied_seeds (user_id, role, environment)
                 SELECT ${user.id}, name, ${seed.environment} FROM roles WHERE name = ${seed.role}

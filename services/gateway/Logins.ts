@@ -1,7 +1,7 @@
 /** Browser logins (spec R6): attempts bound to one browser, single use, many tabs; must trust nothing of the callback that it did not store itself. */
 import { randomBytes } from "node:crypto"
 import { Clock, Context, Effect, Layer, Schema } from "effect"
-import { Forbidden, type NotFound, Unavailable } from "#shared/domain/errors.ts"
+import { Forbidden, NotFound, Unavailable } from "#shared/domain/errors.ts"
 import { tokenHash } from "#shared/jws.ts"
 import { Database, SqlClient } from "#shared/sql.ts"
 import { Audit } from "./Audit.ts"
@@ -42,6 +42,8 @@ export interface Callback {
   readonly provider: string
   /** The browser named by the login cookie; undefined without a valid one. */
   readonly browser: string | undefined
+  /** Whether a parameter occurs more than once, so that two readers could take it for different ones. */
+  readonly repeated: boolean
   readonly state: string | undefined
   readonly code: string | undefined
   readonly error: string | undefined
@@ -143,6 +145,9 @@ const makeLogins = (options: {
 
     const complete = Effect.fn("Logins.complete")(function* (callback: Callback) {
       const { browser, code, error, provider, state } = callback
+      if (!providers.list.some((known) => known.id === provider)) {
+        return yield* new NotFound({ resource: "identity provider" })
+      }
       if (state === undefined || state === "") return yield* new LoginRefused({ detail: "the answer names no login" })
       // Taken before anything is checked: an attempt is used once, whatever comes of it.
       const rows = yield* database.run(
@@ -150,20 +155,13 @@ const makeLogins = (options: {
           verifier, return_to AS "returnTo", created_at > now() - make_interval(mins => ${attemptMinutes}) AS alive`
       )
       const attempt = rows[0]
-      const refuse = (detail: string) =>
-        Effect.andThen(
-          Effect.ignore(
-            database.run(
-              audit.record({
-                event: "login.refused",
-                requestId: callback.requestId,
-                ip: callback.ip,
-                detail: { provider, reason: detail }
-              })
-            )
-          ),
-          new LoginRefused({ detail })
+      const note = (event: string, reason: string) =>
+        Effect.ignore(
+          database.run(
+            audit.record({ event, requestId: callback.requestId, ip: callback.ip, detail: { provider, reason } })
+          )
         )
+      const refuse = (detail: string) => Effect.andThen(note("login.refused", detail), new LoginRefused({ detail }))
       if (attempt === undefined) return yield* refuse("this login was already used, or never begun here")
       if (browser === undefined) {
         return yield* refuse(
@@ -173,12 +171,16 @@ const makeLogins = (options: {
       if (attempt.browser !== browser) return yield* refuse("this login was begun in another browser")
       if (!attempt.alive) return yield* refuse("this login took longer than ten minutes")
       if (attempt.provider !== provider) return yield* refuse("the answer comes from another provider")
+      if (callback.repeated) return yield* refuse("the answer names something twice")
       if (error !== undefined) return yield* refuse("the identity provider did not log you in")
       if (code === undefined || code === "") return yield* refuse("the answer holds no code")
 
       const authentication = yield* providers.authenticate(provider, attempt, { code, iss: callback.iss }).pipe(
         Effect.tapError((failure) =>
-          Effect.logWarning("login failed").pipe(Effect.annotateLogs({ provider, reason: failure.message }))
+          Effect.logWarning("login failed").pipe(
+            Effect.annotateLogs({ provider, reason: failure.message }),
+            Effect.andThen(note("login.failed", failure.message))
+          )
         ),
         Effect.catchTag(
           "IdTokenRefused",

@@ -10,6 +10,8 @@ import type { ProviderSettings } from "./settingsFile.ts"
 /** Seconds by which a provider's clock may differ from ours. */
 const clockSkew = 30
 const exchangeTimeout = "5 seconds"
+const maxName = 200
+const maxEmail = 320
 
 /** Signature algorithms an ID token may use: asymmetric ones only, so that a client secret never becomes a signing key. */
 const idTokenAlgorithms = ["ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "EdDSA"]
@@ -73,15 +75,23 @@ const Discovery = Schema.Struct({
   issuer: Schema.String,
   authorization_endpoint: Schema.String,
   token_endpoint: Schema.String,
-  jwks_uri: Schema.String
+  jwks_uri: Schema.String,
+  authorization_response_iss_parameter_supported: Schema.optionalKey(Schema.Boolean)
 })
 
+/** What identifies somebody is taken as it is or not at all. */
+const identifier = Schema.String.check(
+  Schema.isPattern(/^[^\p{Cc}]{1,255}$/u, { expected: "1 to 255 characters without control characters" })
+)
+/** What is only shown loses what cannot be. */
+const shown = (text: string, length: number) => text.replaceAll(/\p{Cc}/gu, "").slice(0, length)
+
 const IdClaims = Schema.Struct({
-  sub: Schema.NonEmptyString.check(Schema.isMaxLength(255)),
+  sub: identifier,
   nonce: Schema.optionalKey(Schema.String),
   azp: Schema.optionalKey(Schema.String),
-  auth_time: Schema.optionalKey(Schema.Finite),
-  sid: Schema.optionalKey(Schema.String),
+  auth_time: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
+  sid: Schema.optionalKey(identifier),
   name: Schema.optionalKey(Schema.String),
   preferred_username: Schema.optionalKey(Schema.String),
   email: Schema.optionalKey(Schema.String),
@@ -92,6 +102,8 @@ interface Endpoints {
   readonly issuer: string
   readonly authorize: string
   readonly token: string
+  /** Whether it announces that its answers name it (RFC 9207 §3): then one without a name is not its. */
+  readonly namesItself: boolean
   readonly keys: ReturnType<typeof createRemoteJWKSet> | undefined
 }
 
@@ -122,6 +134,7 @@ const githubEndpoints = (settings: ProviderSettings & { kind: "github" }): Endpo
     issuer: base,
     authorize: `${base}/login/oauth/authorize`,
     token: `${base}/login/oauth/access_token`,
+    namesItself: false,
     keys: undefined
   }
 }
@@ -139,11 +152,17 @@ const discover = Effect.fnUntraced(function* (issuer: string) {
     return yield* Effect.fail(new Error("the discovery document names another issuer"))
   const keys = createRemoteJWKSet(new URL(found.jwks_uri), {
     timeoutDuration: 5000,
-    // A provider may sign with a key it published a moment ago.
-    cooldownDuration: 1000,
+    // A provider may sign with a key it published a moment ago. No stranger can make us ask: ID tokens come from it alone.
+    cooldownDuration: 0,
     [customFetch]: (target: string, init: RequestInit) => fetch(target, { ...init, redirect: "error" })
   })
-  return { issuer: found.issuer, authorize: found.authorization_endpoint, token: found.token_endpoint, keys }
+  return {
+    issuer: found.issuer,
+    authorize: found.authorization_endpoint,
+    token: found.token_endpoint,
+    namesItself: found.authorization_response_iss_parameter_supported === true,
+    keys
+  }
 })
 
 const makeProviders = (configs: ReadonlyArray<ProviderConfig>, publicUrl: string) =>
@@ -204,7 +223,7 @@ const makeProviders = (configs: ReadonlyArray<ProviderConfig>, publicUrl: string
       }),
       authenticate: Effect.fn("Providers.authenticate")(function* (id, attempt, { code, iss }) {
         const { client, endpoints, settings } = yield* resolve(id)
-        if (iss !== undefined && !sameIssuer(iss, endpoints.issuer)) {
+        if (iss === undefined ? endpoints.namesItself : !sameIssuer(iss, endpoints.issuer)) {
           return yield* new IdTokenRefused({ reason: "the answer comes from another issuer" })
         }
         const tokens = yield* exchangeCode(client, endpoints.token, code, attempt.verifier, exchangeTimeout)
@@ -227,8 +246,8 @@ const makeProviders = (configs: ReadonlyArray<ProviderConfig>, publicUrl: string
             provider: id,
             issuer: endpoints.issuer,
             subject: claims.sub,
-            name: (claims.name ?? claims.preferred_username ?? claims.sub).slice(0, 200),
-            email: verified ? claims.email?.slice(0, 320) : undefined
+            name: shown(claims.name ?? claims.preferred_username ?? "", maxName) || claims.sub,
+            email: verified && claims.email !== undefined ? shown(claims.email, maxEmail) : undefined
           },
           authTime: claims.auth_time === undefined ? undefined : claims.auth_time * 1000,
           idpSid: claims.sid
@@ -289,5 +308,9 @@ const githubPerson = Effect.fnUntraced(function* (accessToken: string, apiUrl: s
   const user = yield* get("/user", GithubUser).pipe(Effect.mapError(() => new ExchangeFailed({ reason: "format" })))
   const emails = yield* get("/user/emails", GithubEmails).pipe(Effect.orElseSucceed(() => []))
   const email = emails.find((one) => one.primary && one.verified)?.email
-  return { subject: String(user.id), name: user.name ?? user.login, email }
+  return {
+    subject: String(user.id),
+    name: shown(user.name ?? "", maxName) || user.login,
+    email: email === undefined ? undefined : shown(email, maxEmail)
+  }
 })

@@ -1,5 +1,12 @@
 /** The one adapter around arctic: authorization URLs and code exchange with PKCE (RFC 7636); it verifies nothing, which is Providers' work. */
-import { ArcticFetchError, CodeChallengeMethod, generateCodeVerifier, OAuth2Client, OAuth2RequestError } from "arctic"
+import {
+  ArcticFetchError,
+  CodeChallengeMethod,
+  generateCodeVerifier,
+  OAuth2Client,
+  OAuth2RequestError,
+  UnexpectedResponseError
+} from "arctic"
 import { type Duration, Effect, Schema } from "effect"
 
 /** The exchange did not give tokens. `refused`: the provider said no, trying again needs a new login; else it was not to be had. */
@@ -60,7 +67,9 @@ export const exchangeCode = Effect.fnUntraced(function* (
       ),
     catch: (error) => {
       if (error instanceof OAuth2RequestError) return new ExchangeFailed({ reason: "refused" })
-      return new ExchangeFailed({ reason: error instanceof ArcticFetchError ? "unreachable" : "format" })
+      const away =
+        error instanceof ArcticFetchError || (error instanceof UnexpectedResponseError && error.status >= 500)
+      return new ExchangeFailed({ reason: away ? "unreachable" : "format" })
     }
   }).pipe(Effect.timeoutOrElse({ duration: timeout, orElse: () => new ExchangeFailed({ reason: "timeout" }) }))
   const read = (get: () => string) => Effect.try({ try: get, catch: () => new ExchangeFailed({ reason: "format" }) })

@@ -2,20 +2,22 @@
 import { randomBytes } from "node:crypto"
 import { jwt } from "@elysiajs/jwt"
 import { Effect, Schema } from "effect"
+import type { JWTVerifyOptions } from "jose"
 import { GrantInput, RoleInput, sessionGrantType, UserPatch } from "#shared/api/auth.ts"
 import { PageQuery } from "#shared/api/paging.ts"
 import { Forbidden, MalformedRequest, Unauthorized } from "#shared/domain/errors.ts"
 import { SessionId, UserId } from "#shared/domain/ids.ts"
 import { RoleName } from "#shared/domain/rights.ts"
-import { accept, makeApp, makeRun, readText } from "#shared/http.ts"
+import { accept, adoptRequestId, makeApp, makeRun, readText } from "#shared/http.ts"
 import { problemContentType, problemOf } from "#shared/problem.ts"
 import type { Built } from "#shared/service.ts"
-import { errorAnswer, isNavigation, loginAnswer, prefersHtml } from "./answers.ts"
+import { errorAnswer, loginAnswer, prefersHtml } from "./answers.ts"
+import { isWithin } from "./canonicalPath.ts"
 import { cookieValues, loginCookie, redirectCookie, sessionCookie, setCookie } from "./cookies.ts"
 import { crossSite } from "./crossOrigin.ts"
 import type { Visit } from "./dataPath.ts"
 import { Directory } from "./Directory.ts"
-import { type Caller, credentialOf, Gate } from "./Gate.ts"
+import { type Caller, credentialOf, Gate, type Identified } from "./Gate.ts"
 import { Keys } from "./Keys.ts"
 import { Logins } from "./Logins.ts"
 import { loginPage, logoutPage, styleSheet } from "./pages.ts"
@@ -27,6 +29,17 @@ import { tokenRoutes } from "./tokenEndpoint.ts"
 import { Tokens } from "./Tokens.ts"
 
 export type Services = Directory | Gate | Keys | Logins | Providers | Rights | Sessions | Tokens
+
+/** Own paths that ask by themselves who calls, if they ask at all. */
+const withoutLogin = [
+  "/auth/login",
+  "/auth/callback",
+  "/auth/logout",
+  "/auth/style.css",
+  "/auth/token",
+  "/auth/revoke",
+  "/.well-known"
+]
 
 interface Options {
   readonly publicUrl: string
@@ -57,6 +70,21 @@ const redirect = (location: string, cookies: ReadonlyArray<string>) => {
   for (const cookie of cookies) headers.append("set-cookie", cookie)
   return new Response(null, { status: 302, headers })
 }
+const loginAudience = "gatehouse-login"
+type Verify = (token: string, options: JWTVerifyOptions) => Promise<Readonly<Record<string, unknown>> | false>
+
+/** The random name that the login cookie gives this browser. */
+const browserOf = async (request: Request, verify: Verify): Promise<string | undefined> => {
+  const values = cookieValues(request.headers.get("cookie"), loginCookie)
+  if (values.length !== 1) return undefined
+  const claims = await verify(values[0]!, {
+    algorithms: ["HS256"],
+    audience: loginAudience,
+    requiredClaims: ["aud", "exp"]
+  })
+  return claims !== false && typeof claims["browser"] === "string" ? claims["browser"] : undefined
+}
+
 /** JSON that no cache keeps; `status` 200 unless told. */
 const json = (value: unknown, status = 200) => Response.json(value, { status, headers: noStore })
 const noContent = () => new Response(null, { status: 204, headers: noStore })
@@ -136,12 +164,22 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
   })
 
   const logout = Effect.fnUntraced(function* (request: Request) {
-    const caller = yield* callerOf(request)
-    yield* Effect.catchTag(
-      Sessions.use((sessions) => sessions.end(caller.userId, caller.sessionId, "logout")),
-      "NotFound",
-      () => Effect.void
+    const byToken = request.headers.has("authorization")
+    // Also without a session: another site's form comes without the cookie, and its answer would still take it away.
+    if (!byToken && crossSite(request.method, request.headers, origin)) {
+      return yield* new Forbidden({ detail: "this request comes from another site's page" })
+    }
+    const caller = yield* Effect.catchTag(ownSessions(request), "Unauthorized", (error) =>
+      // Whose session has ended already wants the cookie gone all the same.
+      byToken ? Effect.fail(error) : Effect.succeed(undefined)
     )
+    if (caller !== undefined) {
+      yield* Effect.catchTag(
+        Sessions.use((sessions) => sessions.end(caller.userId, caller.sessionId, "logout")),
+        "NotFound",
+        () => Effect.void
+      )
+    }
     const cookies = [setCookie(sessionCookie, "", 0), setCookie(redirectCookie, "", 0)]
     const answer = prefersHtml(request.headers) ? redirect("/auth/login", cookies) : noContent()
     if (answer.status === 204) for (const cookie of cookies) answer.headers.append("set-cookie", cookie)
@@ -155,7 +193,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
     runtime: built.runtime,
     ownBody: ["/auth/logout", "/auth/token", "/auth/revoke"]
   })
-    .use(jwt({ name: "loginJwt", secret: options.loginCookieSecret, exp: "10m", aud: "gatehouse-login" }))
+    .use(jwt({ name: "loginJwt", secret: options.loginCookieSecret, exp: "10m", aud: loginAudience }))
     .get(
       "/auth/style.css",
       () =>
@@ -166,12 +204,8 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
     .get(
       "/auth/login",
       async ({ loginJwt, query, request }) => {
-        const known = await loginJwt.verify(cookieValues(request.headers.get("cookie"), loginCookie)[0] ?? "")
-        const browser =
-          known !== false && typeof known["browser"] === "string"
-            ? known["browser"]
-            : randomBytes(16).toString("base64url")
-        const cookie = setCookie(loginCookie, await loginJwt.sign({ browser, aud: "gatehouse-login" }), 600)
+        const browser = (await browserOf(request, loginJwt.verify)) ?? randomBytes(16).toString("base64url")
+        const cookie = setCookie(loginCookie, await loginJwt.sign({ browser, aud: loginAudience }), 600)
         const { login_hint, provider, return_to } = query
         if (provider === undefined) {
           return run(
@@ -199,10 +233,9 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
       { query: accept(LoginQuery, "/query") }
     )
     .get("/auth/callback/:provider", async ({ loginJwt, params, request }) => {
-      const known = await loginJwt.verify(cookieValues(request.headers.get("cookie"), loginCookie)[0] ?? "")
+      const browser = await browserOf(request, loginJwt.verify)
       const visit = visitOf(request)
       const query = new URLSearchParams(visit.target.query)
-      // A parameter sent twice is one that two parsers may read differently.
       const one = (name: string) => (query.getAll(name).length === 1 ? query.get(name)! : undefined)
       return run(
         request,
@@ -214,7 +247,8 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
           const done = yield* Logins.use((logins) =>
             logins.complete({
               provider: params.provider,
-              browser: known !== false && typeof known["browser"] === "string" ? known["browser"] : undefined,
+              browser,
+              repeated: [...query.keys()].some((name) => query.getAll(name).length > 1),
               state: one("state"),
               code: one("code"),
               error: one("error"),
@@ -380,13 +414,27 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
 
   return async (request: Request, visit: Visit): Promise<Response> => {
     visits.set(request, visit)
+    adoptRequestId(request, visit.requestId)
     const { headers, method } = request
+    const { path } = visit.target
     const asked = { method, headers, requestId: visit.requestId }
-    const response = await app.fetch(request)
+    const needsLogin = !withoutLogin.some((open) => isWithin(path, open))
+    // Before the body is read and judged: a stranger is told to log in, nothing else.
+    const who: Identified | Response | undefined = needsLogin
+      ? await run(
+          request,
+          Gate.use((gate) => gate.identify(credentialOf(headers)))
+        )
+      : undefined
+    if (who !== undefined && !(who instanceof Response) && who._tag !== "Caller") {
+      return loginAnswer(asked, visit.target, who._tag === "Stale" ? who : undefined)
+    }
+    const response = who instanceof Response ? who : await app.fetch(request)
+    // A cookie that is no session (any more) goes, wherever it is shown; a failed login says nothing about it.
+    if (response.status === 401 && !headers.has("authorization") && !isWithin(path, "/auth/callback")) {
+      response.headers.append("set-cookie", setCookie(sessionCookie, "", 0))
+    }
     if (response.status < 400 || method !== "GET") return response
-    const aboutLogin = visit.target.path === "/auth/login" || visit.target.path.startsWith("/auth/callback/")
-    if (response.status === 401 && !aboutLogin && isNavigation(method, headers))
-      return loginAnswer(asked, visit.target, undefined)
     if (response.headers.get("content-type") !== problemContentType || !prefersHtml(headers)) return response
     const problem = (await response.json()) as ReturnType<typeof problemOf>
     return errorAnswer(asked, problem)
