@@ -56,6 +56,7 @@ const configInvalid = (message: string): ConfigInvalid => {
     .split("\n")[0]!
     .replace(/, (?:actual|got) .*$/u, "")
     .replace(/ ?at \[.*$/u, "")
+    .replace(/^SourceError: /u, "")
   return new ConfigInvalid({
     key: key ?? "configuration",
     detail: detail === "" ? "missing or not acceptable" : detail
