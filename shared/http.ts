@@ -2,7 +2,14 @@
 import { Cause, type Context, Effect, Exit, type ManagedRuntime, Schema, Stream } from "effect"
 import { Sse } from "effect/encoding"
 import { Elysia } from "elysia"
-import { InvalidInput, MalformedRequest, PayloadTooLarge, Unauthorized, UnsupportedMediaType } from "./domain/errors.ts"
+import {
+  InvalidInput,
+  MalformedRequest,
+  PayloadTooLarge,
+  Unauthorized,
+  Unavailable,
+  UnsupportedMediaType
+} from "./domain/errors.ts"
 import { uuidv7 } from "./domain/ids.ts"
 import { faultsOf, internalProblem, problemOf, problemOfCause, problemOfError, problemResponse } from "./problem.ts"
 
@@ -59,8 +66,14 @@ const respondCause = <R>(
   if (problem.status === 500) {
     runtime.runFork(Effect.logError("request failed", cause).pipe(Effect.annotateLogs({ requestId: id })))
   }
-  const challenge = error instanceof Unauthorized ? { "www-authenticate": error.challenge ?? "Bearer" } : undefined
-  return problemResponse(problem, id, challenge)
+  return problemResponse(problem, id, headersOf(error))
+}
+
+/** What the standards ask of a status beyond its body: a challenge with 401, when to ask again with 503. */
+const headersOf = (error: unknown): Record<string, string> | undefined => {
+  if (error instanceof Unauthorized) return { "www-authenticate": error.challenge ?? "Bearer" }
+  if (error instanceof Unavailable) return { "retry-after": String(error.retryAfterSeconds) }
+  return undefined
 }
 
 /** Whether JSON text nests deeper than `maxDepth`; looks at brackets outside strings only, before anything is built. */
@@ -169,7 +182,7 @@ export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, ownBody = [], r
         return problemResponse(problem ?? problemOf(400, "malformed_request", "the body cannot be read"), id)
       }
       const problem = problemOfError(error)
-      if (problem !== undefined) return problemResponse(problem, id)
+      if (problem !== undefined) return problemResponse(problem, id, headersOf(error))
       runtime.runFork(Effect.logError("request failed", error).pipe(Effect.annotateLogs({ requestId: id })))
       return problemResponse(internalProblem, id)
     })
