@@ -1,6 +1,19 @@
 /** The one adapter around @effect/sql-pg: a pool, migrations, typed unavailability, LISTEN that survives a lost connection; must hold no query of any service. */
 import { PgClient } from "@effect/sql-pg"
-import { Context, Duration, Effect, Layer, type Redacted, Ref, Result, Schedule, Semaphore, Stream } from "effect"
+import {
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  type Redacted,
+  Ref,
+  Result,
+  Schedule,
+  Semaphore,
+  Stream
+} from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
 import { Unavailable } from "./domain/errors.ts"
 
@@ -138,10 +151,7 @@ const makeDatabase = (options: DatabaseOptions) =>
       name: options.name,
       run: (queries) => Effect.andThen(ensureMigrated, settled(queries)),
       transaction: (queries) => Effect.andThen(ensureMigrated, settled(sql.withTransaction(queries))),
-      ready: Effect.andThen(ensureMigrated, settled(sql`SELECT 1`)).pipe(
-        Effect.timeoutOrElse({ duration: Duration.seconds(2), orElse: () => unavailable }),
-        Effect.asVoid
-      ),
+      ready: within(Duration.seconds(2), unavailable, Effect.andThen(ensureMigrated, settled(sql`SELECT 1`))),
       notifications: (channel) =>
         Stream.unwrap(
           Effect.map(pg.listen(channel), (queue) =>
@@ -156,6 +166,19 @@ const makeDatabase = (options: DatabaseOptions) =>
         )
     })
   })
+
+/**
+ * Fails with `late` after `limit` at the latest. An interrupted query waits seconds for a server that hangs to hear of it:
+ * that wait is left to a fiber of its own.
+ */
+const within = <E, R>(limit: Duration.Duration, late: E, effect: Effect.Effect<unknown, E, R>) =>
+  Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
+    Fiber.join(fiber).pipe(
+      Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(late) }),
+      Effect.onExit((exit) => (Exit.isFailure(exit) ? Effect.sync(() => fiber.interruptUnsafe()) : Effect.void)),
+      Effect.asVoid
+    )
+  )
 
 const reasonOf = (error: unknown): string =>
   error instanceof SqlError.SqlError ? error.reason._tag : error instanceof Error ? error.message : "unknown"
