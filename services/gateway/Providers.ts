@@ -1,6 +1,6 @@
 /** Identity providers (spec R6, R20): discovery that retries for ever, and the verified person behind an authorization code; must keep no session and no token. */
 import { Clock, Context, Effect, Layer, Ref, Schedule, Schema } from "effect"
-import { createRemoteJWKSet, customFetch, errors as joseErrors, jwtVerify } from "jose"
+import { createRemoteJWKSet, customFetch, decodeProtectedHeader, errors as joseErrors, jwtVerify } from "jose"
 import { fetchJson } from "#shared/client.ts"
 import { NotFound, Unavailable } from "#shared/domain/errors.ts"
 import { authorizationUrl, type Client, exchangeCode, ExchangeFailed } from "./authorizationCode.ts"
@@ -261,21 +261,26 @@ export const verifyIdToken = Effect.fnUntraced(function* (
   idToken: string,
   clientId: string,
   nonce: string,
-  trust: { readonly issuer: string; readonly keys: Parameters<typeof jwtVerify>[1] }
+  trust: { readonly issuer: string; readonly keys: ReturnType<typeof createRemoteJWKSet> }
 ) {
   const now = yield* Clock.currentTimeMillis
   const { payload } = yield* Effect.tryPromise({
-    try: () =>
-      jwtVerify(idToken, trust.keys as Exclude<typeof trust.keys, Uint8Array>, {
+    try: async () => {
+      // Without a key's id only the present set tells which one is meant, and whether that is certain.
+      if (decodeProtectedHeader(idToken).kid === undefined) await trust.keys.reload()
+      return jwtVerify(idToken, trust.keys, {
         algorithms: idTokenAlgorithms,
         issuer: trust.issuer,
         audience: clientId,
         clockTolerance: clockSkew,
         requiredClaims: ["iss", "aud", "exp", "iat", "sub", "nonce"],
         currentDate: new Date(now)
-      }),
+      })
+    },
     catch: (error) =>
-      new IdTokenRefused({ reason: error instanceof joseErrors.JOSEError ? error.code : "keys unavailable" })
+      new IdTokenRefused({
+        reason: error instanceof joseErrors.JOSEError ? error.code : "unreadable, or keys unavailable"
+      })
   })
   const claims = yield* Schema.decodeUnknownEffect(IdClaims)(payload).pipe(
     Effect.mapError(() => new IdTokenRefused({ reason: "a claim is missing or malformed" }))
@@ -305,7 +310,9 @@ const githubPerson = Effect.fnUntraced(function* (accessToken: string, apiUrl: s
   }
   const get = <S extends Schema.ConstraintDecoder<unknown>>(path: string, schema: S) =>
     fetchJson(new URL(`${apiUrl.replace(/\/$/u, "")}${path}`), schema, { timeout: exchangeTimeout, init })
-  const user = yield* get("/user", GithubUser).pipe(Effect.mapError(() => new ExchangeFailed({ reason: "format" })))
+  const user = yield* get("/user", GithubUser).pipe(
+    Effect.mapError((error) => new ExchangeFailed({ reason: error.retryable ? "unreachable" : "format" }))
+  )
   const emails = yield* get("/user/emails", GithubEmails).pipe(Effect.orElseSucceed(() => []))
   const email = emails.find((one) => one.primary && one.verified)?.email
   return {
