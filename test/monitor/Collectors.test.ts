@@ -1,3 +1,4 @@
+/** All collectors on a copied tree: node_exporter's own output is the measure, and a bad file costs only its own collector. */
 import { afterAll, describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"

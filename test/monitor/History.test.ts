@@ -1,3 +1,4 @@
+/** The history's writer and its queries on a test clock: what is kept while the database is away, and holes that stay holes. */
 import { describe, expect, test } from "bun:test"
 import { Clock, Duration, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"

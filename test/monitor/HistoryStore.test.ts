@@ -1,3 +1,4 @@
+/** The history's tables in a real Postgres: exact roll-ups, retention, and answers that take each time from exactly one tier. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { symlinkSync } from "node:fs"
 import { join } from "node:path"

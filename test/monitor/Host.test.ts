@@ -1,3 +1,4 @@
+/** The host's readings: shared by all who ask, with rates that are true whatever the intervals. */
 import { afterAll, describe, expect, test } from "bun:test"
 import { Clock, Effect, Fiber, Layer, Queue, Stream } from "effect"
 import { TestClock } from "effect/testing"

@@ -1,3 +1,4 @@
+/** The file system statistics of real mounts, and of ones that cannot be asked. */
 import { afterAll, describe, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { closeSync, existsSync, mkdirSync, openSync, statfsSync } from "node:fs"

@@ -1,3 +1,4 @@
+/** The monitor's settings: defaults, patterns, and what stops the start by name. */
 import { describe, expect, test } from "bun:test"
 import { Duration } from "effect"
 import { ConfigInvalid } from "#shared/config.ts"

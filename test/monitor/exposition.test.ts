@@ -1,3 +1,4 @@
+/** The Prometheus text: order, escaping, special numbers, and no series twice. */
 import { describe, expect, test } from "bun:test"
 import { expose } from "#monitor/exposition.ts"
 import { counter, gauge, sample, untyped } from "#monitor/family.ts"

@@ -1,3 +1,4 @@
+/** The host's files: process 1's where namespaces matter, hidden rather than the reader's own, and read to their end. */
 import { afterAll, describe, expect, test } from "bun:test"
 import { symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"

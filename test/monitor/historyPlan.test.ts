@@ -1,3 +1,4 @@
+/** Which tier, step and bounds a history query gets. */
 import { describe, expect, test } from "bun:test"
 import { Result } from "effect"
 import type { HistoryQuery } from "#shared/api/monitor.ts"

@@ -1,3 +1,4 @@
+/** The monitor's routes from outside: who may ask, what they answer, and what a bad question gets. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Schema } from "effect"
 import { HostSnapshot, SelfCheck } from "#shared/api/monitor.ts"

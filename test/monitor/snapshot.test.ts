@@ -1,3 +1,4 @@
+/** The snapshot for people: percentages and rates that are null, never 0, where nothing is known. */
 import { describe, expect, test } from "bun:test"
 import { Schema } from "effect"
 import { HostSnapshot } from "#shared/api/monitor.ts"

@@ -1,3 +1,4 @@
+/** What a monitor sees of its host in real namespaces, and that it never passes its own off as the host's. */
 import { afterAll, describe, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { mkdirSync } from "node:fs"

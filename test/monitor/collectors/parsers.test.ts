@@ -1,3 +1,4 @@
+/** Each parser against the kernel's own formats: cut anywhere, with numbers that are none, with counters that fall. */
 import { describe, expect, test } from "bun:test"
 import { clean, explode } from "#monitor/collectors/hwmon.ts"
 import { makeMonotone, parseCpuList } from "#monitor/collectors/cpu.ts"
