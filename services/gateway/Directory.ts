@@ -82,6 +82,7 @@ const toUser = (row: UserRow): User => ({
 })
 const toGrant = (row: GrantRow): Grant => ({ ...row, expiresAt: row.expiresAt?.toISOString() ?? null })
 
+const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/iu
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/u
 const cursorOf = (cursor: string | undefined) =>
   cursor === undefined || uuid.test(cursor)
@@ -231,6 +232,8 @@ const makeDirectory = (environment: string) =>
         yield* change(
           actor,
           Effect.gen(function* () {
+            // A grant that has run out is as if it were not there.
+            yield* sql`DELETE FROM grants WHERE role = ${name} AND expires_at <= now()`
             const rows = yield* sql<{ builtIn: boolean; held: boolean }>`SELECT built_in AS "builtIn",
               EXISTS (SELECT FROM grants WHERE role = name) AS held FROM roles WHERE name = ${name}`
             if (rows[0] === undefined) return yield* new NotFound({ resource: "role" })
@@ -259,7 +262,7 @@ const makeDirectory = (environment: string) =>
           actor,
           Effect.gen(function* () {
             const faults: Array<{ pointer: string; detail: string }> = []
-            if (expiresAt !== null && Number.isNaN(expiresAt.getTime())) {
+            if (expiresAt !== null && (!rfc3339.test(input.expiresAt!) || Number.isNaN(expiresAt.getTime()))) {
               faults.push({ pointer: "/expiresAt", detail: "Expected an RFC 3339 time" })
             } else if (expiresAt !== null) {
               const past = yield* sql`SELECT 1 WHERE ${expiresAt}::timestamptz <= now()`

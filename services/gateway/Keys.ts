@@ -1,6 +1,6 @@
 /** The gateway's signing keys (spec R11): next, current and previous ones in the DB, private halves sealed; must never log or return a private key. */
 import { createCipheriv, createDecipheriv, generateKeyPairSync, hkdfSync, randomBytes, randomUUID } from "node:crypto"
-import { Clock, Context, Effect, Layer, type Redacted, Redacted as Secret, Schedule, Stream } from "effect"
+import { Clock, Context, Effect, Layer, type Redacted, Redacted as Secret, Schedule, Semaphore, Stream } from "effect"
 import { Unavailable } from "#shared/domain/errors.ts"
 import { type KeyObject, privateKeyOf, type PublicJwk, publicKeyOf, signJws } from "#shared/jws.ts"
 import { Database, SqlClient } from "#shared/sql.ts"
@@ -37,9 +37,11 @@ export class Keys extends Context.Service<
     /** The JWKS document (RFC 7517) and its ETag. */
     readonly published: Effect.Effect<{ readonly body: string; readonly etag: string }, Unavailable>
     readonly ready: Effect.Effect<void, Unavailable>
+    /** `ready`, and asks the DB at most once a second whether it holds a key that this process has not seen yet. */
+    readonly lookAgain: Effect.Effect<void, Unavailable>
     /**
-     * next → current → previous, and a new next. With `emergency` the current key is taken as stolen: it and every
-     * previous one vanish at once, with all sessions.
+     * next → current → previous, and a new next. With `emergency` the keys are taken as stolen: all of them vanish at
+     * once, with all sessions. Also the way out when GATEWAY_SECRET is lost and no key can be opened any more.
      */
     readonly rotate: (options: { readonly emergency: boolean }) => Effect.Effect<void, Unavailable>
   }
@@ -70,6 +72,8 @@ const makeKeys = (secret: Redacted.Redacted) =>
     const database = yield* Database
     const sql = yield* SqlClient.SqlClient
     const audit = yield* Audit
+    const clock = yield* Clock.Clock
+    const one = yield* Semaphore.make(1)
     const sealing = sealingKey(secret)
     let current: KeySet | undefined
 
@@ -94,7 +98,7 @@ const makeKeys = (secret: Redacted.Redacted) =>
       })
     )
 
-    const load = Effect.gen(function* () {
+    const read = Effect.gen(function* () {
       const rows = yield* database.run(
         sql<Row>`SELECT kid, state, public_jwk AS "publicJwk", sealed_private_jwk AS "sealedPrivateJwk",
           promoted_at AS "promotedAt" FROM signing_keys
@@ -123,18 +127,30 @@ const makeKeys = (secret: Redacted.Redacted) =>
       return signing.promotedAt
     })
 
-    const rotate = Effect.fn("Keys.rotate")(function* ({ emergency }: { readonly emergency: boolean }) {
+    /** One at a time: a reading that was overtaken by a rotation must not be the last word. */
+    const load = one.withPermit(read)
+
+    const tooOld = sql`SELECT 1 FROM signing_keys
+      WHERE state = 'current' AND promoted_at < now() - make_interval(days => ${rotateAfterDays})`
+
+    const rotate = Effect.fn("Keys.rotate")(function* (why: "asked" | "age" | "emergency") {
+      const emergency = why === "emergency"
       yield* ensure
+      // Whose secret does not open the present key must not seal the next one.
+      if (!emergency) yield* load
       yield* database.transaction(
         Effect.gen(function* () {
           yield* lock
+          // Several gateways see a key grow old at the same time; the first replaces it.
+          if (why === "age" && (yield* tooOld).length === 0) return
           if (emergency) {
-            yield* sql`DELETE FROM signing_keys WHERE state IN ('current', 'previous')`
+            yield* sql`DELETE FROM signing_keys`
             yield* sql`DELETE FROM sessions`
+            yield* insertNew("current")
           } else {
             yield* sql`UPDATE signing_keys SET state = 'previous', retired_at = now() WHERE state = 'current'`
+            yield* sql`UPDATE signing_keys SET state = 'current', promoted_at = now() WHERE state = 'next'`
           }
-          yield* sql`UPDATE signing_keys SET state = 'current', promoted_at = now() WHERE state = 'next'`
           yield* insertNew("next")
           yield* sql`DELETE FROM signing_keys WHERE state = 'previous'
             AND retired_at < now() - make_interval(hours => ${keepPreviousHours})`
@@ -145,14 +161,22 @@ const makeKeys = (secret: Redacted.Redacted) =>
       yield* load
     })
 
+    let complaint: string | undefined
+    let refreshedAt = Number.NEGATIVE_INFINITY
     const refresh = Effect.gen(function* () {
+      refreshedAt = yield* Clock.currentTimeMillis
       if (current === undefined) yield* ensure
       const promotedAt = yield* load
-      const now = yield* Clock.currentTimeMillis
-      if (promotedAt != null && now - promotedAt.getTime() > rotateAfterDays * 86_400_000) {
-        yield* rotate({ emergency: false })
-      }
-    }).pipe(Effect.catch((error) => Effect.logDebug("signing keys are not available", error)))
+      complaint = undefined
+      if (promotedAt != null && refreshedAt - promotedAt.getTime() > rotateAfterDays * 86_400_000) yield* rotate("age")
+    }).pipe(
+      Effect.catch((error) => {
+        // Every few seconds the same is said once.
+        if (complaint === error.message) return Effect.void
+        complaint = error.message
+        return Effect.logWarning("signing keys are not available").pipe(Effect.annotateLogs({ reason: error.message }))
+      })
+    )
 
     yield* database.notifications("keys").pipe(
       Stream.runForEach(() => refresh),
@@ -177,6 +201,9 @@ const makeKeys = (secret: Redacted.Redacted) =>
       generation: () => current?.etag ?? "",
       published: Effect.map(loaded, (set) => ({ body: JSON.stringify({ keys: set.published }), etag: set.etag })),
       ready: Effect.asVoid(loaded),
-      rotate
+      lookAgain: Effect.suspend(() =>
+        clock.currentTimeMillisUnsafe() - refreshedAt < 1000 ? Effect.asVoid(loaded) : Effect.andThen(refresh, loaded)
+      ),
+      rotate: ({ emergency }) => rotate(emergency ? "emergency" : "asked")
     })
   })

@@ -20,6 +20,9 @@ const keys = Config.all({
   trustedProxies: Config.Array(Schema.Trim, "TRUSTED_PROXIES").pipe(Config.withDefault<ReadonlyArray<string>>([]))
 })
 
+/** Seconds a browser keeps a cookie at most (RFC 6265bis §5.5). */
+const longestSession = 400 * 86_400
+
 /** Everything the gateway starts from. */
 export interface GatewayConfig {
   readonly environment: string
@@ -59,10 +62,12 @@ const clientSecret = (provider: ProviderSettings, env: Env) =>
       if (value === undefined || value === "") return yield* invalid(`the variable ${reference.env} is not set`)
       return value
     }
-    return yield* Effect.try({
+    const value = yield* Effect.try({
       try: () => readFileSync(reference.file, "utf8").trimEnd(),
       catch: () => invalid(`the file ${reference.file} cannot be read`)
     })
+    if (value === "") return yield* invalid(`the file ${reference.file} is empty`)
+    return value
   })
 
 /** The configuration, or the first key that is wrong. */
@@ -84,6 +89,15 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
         key: "GATEWAY_PUBLIC_URL",
         detail: "must be https; plain http is a development default, for a loopback address only"
       })
+    }
+    for (const [key, limit] of [
+      ["GATEWAY_SESSION_IDLE", read.sessionIdle],
+      ["GATEWAY_SESSION_ABSOLUTE", read.sessionAbsolute]
+    ] as const) {
+      const seconds = Duration.toSeconds(limit)
+      if (seconds < 1 || seconds > longestSession) {
+        return yield* new ConfigInvalid({ key, detail: "must be 1 second to 400 days" })
+      }
     }
     const networks = yield* Effect.try({
       try: () => trustedNetworks(read.trustedProxies),

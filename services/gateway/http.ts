@@ -55,7 +55,9 @@ interface Options {
 const SessionsQuery = PageQuery
 const UsersQuery = Schema.Struct({
   ...PageQuery.fields,
-  q: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(200)))
+  q: Schema.optionalKey(
+    Schema.String.check(Schema.isPattern(/^\P{Cc}{0,200}$/u, { expected: "at most 200 printable characters" }))
+  )
 })
 const GrantsQuery = Schema.Struct({ ...PageQuery.fields, userId: Schema.optionalKey(Schema.String) })
 const text = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(8192)))
