@@ -6,22 +6,28 @@ import { errorPage } from "./pages.ts"
 import { cookieValues } from "./cookies.ts"
 import { tokenHash } from "#shared/jws.ts"
 
-/** Whether a person looks at the answer: a navigation, or a GET that prefers HTML and is no script's. */
+/** Whether a person looks at the answer: a navigation, or a GET that prefers HTML and is no script's. A HEAD is nobody's. */
 export const isNavigation = (method: string, headers: Headers): boolean => {
-  if (method !== "GET" && method !== "HEAD") return false
+  if (method !== "GET") return false
   if (headers.has("authorization") || headers.has("x-requested-with") || headers.has("upgrade")) return false
   const mode = headers.get("sec-fetch-mode")
   if (mode !== null) return mode === "navigate"
   return prefersHtml(headers)
 }
 
-/** Whether `Accept` names text/html before JSON. */
+/** Whether `Accept` names text/html, and not JSON with more weight (RFC 9110 §12.4.2) or, with the same, before it. */
 export const prefersHtml = (headers: Headers): boolean => {
-  const accept = headers.get("accept")
-  if (accept === null) return false
-  const html = accept.indexOf("text/html")
-  const json = accept.search(/application\/(?:problem\+)?json/u)
-  return html !== -1 && (json === -1 || html < json)
+  const accept = headers.get("accept")?.toLowerCase() ?? ""
+  if (!accept.includes("text/html")) return false
+  let best = { html: false, weight: 0 }
+  for (const range of accept.split(",")) {
+    const [type = "", ...parameters] = range.split(";").map((part) => part.trim())
+    const html = type === "text/html"
+    if (!html && !/^application\/(?:problem\+)?json$/u.test(type)) continue
+    const weight = Number(parameters.find((one) => one.startsWith("q="))?.slice(2) ?? 1)
+    if (weight > best.weight) best = { html, weight }
+  }
+  return best.html
 }
 
 export interface Asked {
@@ -73,8 +79,10 @@ export const loginAnswer = (
       "login_did_not_stick",
       "You were sent to the login a moment ago and came back without a session."
     )
-    const answer = errorAnswer({ ...asked, headers: new Headers({ accept: "text/html" }) }, problem)
-    headers.forEach((value, name) => answer.headers.append(name, value))
+    const answer = errorAnswer({ ...asked, headers: new Headers({ accept: "text/html" }) }, problem, {
+      "www-authenticate": "Bearer"
+    })
+    for (const cookie of headers.getSetCookie()) answer.headers.append("set-cookie", cookie)
     return answer
   }
   const challenge =
