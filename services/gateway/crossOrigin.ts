@@ -17,14 +17,19 @@ export const crossSite = (
   return headers.get("sec-fetch-site") !== "same-origin"
 }
 
+const none: ReadonlyArray<readonly [string, string]> = []
+/** A cache must not give the answer for one origin to another. */
+const varies = [["vary", "origin"]] as const
+
 /** CORS fields of an answer, errors included: only for an origin that the route lists. */
 export const corsHeaders = (
   headers: Headers,
   publicOrigin: string,
   allowed: ReadonlySet<string> | undefined
 ): ReadonlyArray<readonly [string, string]> => {
+  if (allowed === undefined || allowed.size === 0) return none
   const origin = headers.get("origin")
-  if (origin === null || origin === publicOrigin || allowed?.has(origin) !== true) return []
+  if (origin === null || origin === publicOrigin || !allowed.has(origin)) return varies
   return [
     ["access-control-allow-origin", origin],
     ["access-control-allow-credentials", "true"],
