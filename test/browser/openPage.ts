@@ -1,10 +1,11 @@
 /** One chromium and a fresh stub for each page a test opens; closes all of it, and reports what the page complained about. */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, expect } from "bun:test"
 import { rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 import { buildDashboard } from "#dashboard/build.ts"
+import { skipUnless } from "#test/shared/skip.ts"
 import { chromiumPath, startChromium } from "./chromium.ts"
 import { startStubGateway, type StubGateway, type StubOptions } from "./stubGateway.ts"
 
@@ -14,11 +15,10 @@ const patience = 15_000
 /** Milliseconds for a whole test or hook: more than one patience, because a timeout ends the browser of all tests. */
 const limit = 60_000
 
-if (chromiumPath === undefined) console.warn("browser tests skipped: there is no chromium on this machine")
+const { test: testWithChromium } = skipUnless(chromiumPath !== undefined, "there is no chromium on this machine")
 
-/** A test that needs a browser; skipped, with the reason said once, where there is none. */
-export const browserTest = (name: string, run: () => Promise<void>): void =>
-  test.skipIf(chromiumPath === undefined)(name, run, limit)
+/** A test that needs a browser; skipped, with the reason, where there is none. */
+export const browserTest = (name: string, run: () => Promise<void>): void => testWithChromium(name, run, limit)
 
 export interface Opened {
   readonly page: Page
