@@ -284,11 +284,11 @@ const rules: ReadonlyArray<Rule> = [
     name: "every source file opens with a sentence on what it is for",
     check: (source) => {
       const text = source.text.replace(/^#!.*\n/u, "")
-      const opening = /\.tsx?$/u.test(source.path)
+      const opening = isCode(source)
         ? /^\/\*\*[\s*]+\S[^\n]*[\s\S]*?[.?!;:)`"\w]\s*\*\//u
-        : /\.css$/u.test(source.path)
+        : source.path.endsWith(".css")
           ? /^\/\*[\s*]+\S/u
-          : /\.html$/u.test(source.path)
+          : source.path.endsWith(".html")
             ? /^/u
             : /^# ?\S.{10}/u
       return opening.test(text) ? [] : ["does not open with a comment that says what it is for"]
