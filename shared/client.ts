@@ -36,7 +36,10 @@ export const send = Effect.fnUntraced(function* (url: URL, options: Options) {
       }
       return { status: response.status, headers: response.headers, text: Buffer.concat(chunks).toString("utf8") }
     },
-    catch: () => new PeerFailed({ host, reason: "unreachable", status: null, retryable: true })
+    catch: (error) =>
+      error instanceof RangeError
+        ? new PeerFailed({ host, reason: "format", status: null, retryable: false })
+        : new PeerFailed({ host, reason: "unreachable", status: null, retryable: true })
   }).pipe(
     Effect.timeoutOrElse({
       duration: options.timeout,

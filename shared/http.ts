@@ -1,7 +1,8 @@
 /** The one adapter around Elysia: runs an Effect per route, reads bodies, answers problem+json; must hold no route of any service. */
 import { Cause, type Context, Effect, Exit, type ManagedRuntime, Schema, Stream } from "effect"
 import { Sse } from "effect/encoding"
-import { Elysia } from "elysia"
+import { toOpenAPISchema } from "@elysiajs/openapi/openapi"
+import { type AnyElysia, Elysia } from "elysia"
 import {
   InvalidInput,
   MalformedRequest,
@@ -11,6 +12,7 @@ import {
   UnsupportedMediaType
 } from "./domain/errors.ts"
 import { uuidv7 } from "./domain/ids.ts"
+import { bodySchema, parametersSchema, type Paths } from "./openApi.ts"
 import { faultsOf, internalProblem, problemOf, problemOfCause, problemOfError, problemResponse } from "./problem.ts"
 
 /** Bytes of a JSON body that a route takes unless it says otherwise. */
@@ -131,8 +133,9 @@ export const readJson = async (request: Request, limit: number): Promise<unknown
 
 /**
  * A schema for Elysia's `body`, `query` and `params`: all faults at once, unknown fields refused; `under` is the JSON
- * pointer of the decoded part ("" for a body). The JSON Schema side feeds the OpenAPI description. A fault throws our own
- * InvalidInput, because Elysia's report of a failed validation repeats the whole input.
+ * pointer of the decoded part ("" for a body). The JSON Schema side feeds the OpenAPI description, in which every named
+ * schema stands where it is used. A fault throws our own InvalidInput, because Elysia's report of a failed validation
+ * repeats the whole input.
  */
 export const accept = <S extends Schema.ConstraintDecoder<unknown>>(
   schema: S,
@@ -149,9 +152,28 @@ export const accept = <S extends Schema.ConstraintDecoder<unknown>>(
     }
     return result
   }) as typeof inner
+  const described = () => (under === "" ? bodySchema(schema) : parametersSchema(schema))
   return Object.assign(Object.create(standard) as typeof standard, {
-    "~standard": { ...standard["~standard"], validate }
+    "~standard": { ...standard["~standard"], validate, jsonSchema: { input: described, output: described } }
   })
+}
+
+/** What the routes of an app say of themselves, as OpenAPI paths. */
+export const describeApp = (app: AnyElysia): Paths => {
+  // "Static files" are to it all paths with a dot, such as `jwks.json`.
+  const { paths } = toOpenAPISchema(app, { staticFile: false }, undefined, undefined, "3.1.0")
+  for (const item of Object.values(paths)) {
+    for (const { requestBody } of Object.values(item ?? {}) as Array<{ requestBody?: RequestBody }>) {
+      // It lists forms as well for each body, and ours are one or the other.
+      const json = requestBody?.content["application/json"]
+      if (json !== undefined) requestBody!.content = { "application/json": json }
+    }
+  }
+  return paths as Paths
+}
+
+interface RequestBody {
+  content: Record<string, unknown>
 }
 
 interface AppOptions<R> {

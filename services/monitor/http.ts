@@ -1,9 +1,10 @@
 /** The monitor's routes; each needs the right `monitor:read` of the gateway's identity token. */
 import { Effect, Result, Schema, Stream } from "effect"
-import { HistoryQuery, StreamQuery } from "#shared/api/monitor.ts"
+import { History as HistoryAnswer, HistoryQuery, HostSnapshot, SelfCheck, StreamQuery } from "#shared/api/monitor.ts"
 import { Identity } from "#shared/auth.ts"
 import { MalformedRequest } from "#shared/domain/errors.ts"
-import { eventStream, guarded, makeApp, makeRun } from "#shared/http.ts"
+import { describeApp, eventStream, guarded, makeApp, makeRun } from "#shared/http.ts"
+import { detail, documentOf } from "#shared/openApi.ts"
 import { invalidInput } from "#shared/problem.ts"
 import type { Built, Service } from "#shared/service.ts"
 import { Collectors } from "./Collectors.ts"
@@ -91,14 +92,68 @@ const stream = Effect.fnUntraced(function* (request: Request, { context, stoppin
   )
 })
 
+const names = Schema.optionalKey(Schema.Array(Schema.String))
+const described = {
+  metrics: detail({
+    summary: "The host's metrics in the Prometheus text format",
+    description: "`Cache-Control: no-cache` asks for a new reading; otherwise one may be a moment old.",
+    tag: "monitor",
+    query: Schema.Struct({ "collect[]": names, "exclude[]": names }),
+    answers: { 200: { type: "text/plain", description: "Text format 0.0.4, with node_exporter's names" } },
+    problems: [400]
+  }),
+  host: detail({ summary: "What the host does now", tag: "monitor", answers: { 200: HostSnapshot } }),
+  stream: detail({
+    summary: "What the host does, again and again",
+    description: "Each event is of type `host`; its data is one answer of /monitor/host.",
+    tag: "monitor",
+    query: StreamQuery,
+    answers: { 200: { type: "text/event-stream", description: "Server-sent events until the client leaves" } },
+    problems: [422]
+  }),
+  history: detail({
+    summary: "One metric over time",
+    description: "Without `to`, until now; without `from`, one hour; without `step`, at most 500 points.",
+    tag: "monitor",
+    query: HistoryQuery,
+    answers: { 200: HistoryAnswer },
+    problems: [422]
+  }),
+  selfcheck: detail({
+    summary: "Whether the monitor sees the host, and how to mend what it does not",
+    tag: "monitor",
+    answers: { 200: SelfCheck }
+  }),
+  openapi: detail({
+    summary: "This description",
+    tag: "monitor",
+    answers: { 200: Schema.Record(Schema.String, Schema.Unknown) }
+  })
+}
+
 const makeRoutes = (built: Built<MonitorServices>) => {
   const run = makeRun(built.runtime)
-  return makeApp({ name: "monitor", runtime: built.runtime })
-    .get("/monitor/metrics", ({ request }) => run(request, metrics(request)))
-    .get("/monitor/host", ({ request }) => run(request, host(request)))
-    .get("/monitor/stream", ({ request }) => run(request, stream(request, built)))
-    .get("/monitor/history", ({ request }) => run(request, history(request)))
-    .get("/monitor/selfcheck", ({ request }) => run(request, selfcheck(request)))
+  const app = makeApp({ name: "monitor", runtime: built.runtime })
+    .get("/monitor/metrics", ({ request }) => run(request, metrics(request)), { detail: described.metrics })
+    .get("/monitor/host", ({ request }) => run(request, host(request)), { detail: described.host })
+    .get("/monitor/stream", ({ request }) => run(request, stream(request, built)), { detail: described.stream })
+    .get("/monitor/history", ({ request }) => run(request, history(request)), { detail: described.history })
+    .get("/monitor/selfcheck", ({ request }) => run(request, selfcheck(request)), { detail: described.selfcheck })
+    .get(
+      "/monitor/openapi.json",
+      // Whoever may do anything here may know what there is.
+      ({ request }) =>
+        run(
+          request,
+          Effect.map(
+            Identity.use((identity) => identity.verify(request)),
+            () => document
+          )
+        ),
+      { detail: described.openapi }
+    )
+  const document: object = documentOf("Gatehouse monitor", describeApp(app))
+  return app
 }
 
 const headOf = ({ body, headers, status }: Response) => ({ body, headers, status })
