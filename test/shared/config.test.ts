@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Config, Effect, Redacted, Result } from "effect"
+import { Config, ConfigProvider, Effect, Redacted, Result } from "effect"
 import { type Env, readConfig, secret, strongSecret } from "#shared/config.ts"
 
 const planted = "hunter2-value"
@@ -70,6 +70,18 @@ describe("a setting that cannot be", () => {
       }
     })
   }
+  test("is named and its value is not, where the check's own message repeats it", async () => {
+    const telling = Config.String("APP_X").pipe(
+      Config.mapEffect((value) =>
+        Effect.fail(
+          new Config.ConfigError(
+            new ConfigProvider.SourceError({ message: `Expected a name, got ${value} at ["APP_X"]` })
+          )
+        )
+      )
+    )
+    expect((await read(telling, { APP_X: planted })).message).toBe("APP_X: Expected a name")
+  })
   test("is named when it is missing", async () => {
     expect(await read(Config.String("APP_NAME"), {})).toMatchObject({ key: "APP_NAME" })
     expect(await read(Config.String("APP_NAME"), { APP_NAME: "" })).toMatchObject({ key: "APP_NAME" })

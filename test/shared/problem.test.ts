@@ -64,6 +64,14 @@ describe("a rejected value", () => {
   }
 })
 
+test("a value that a schema's own message repeats is cut off", () => {
+  for (const word of ["got", "actual"]) {
+    const found = faultsOf([{ message: `Expected a name, ${word} "${secret}\n${secret}"`, path: ["a"] }])
+    expect(found).toEqual([{ pointer: "/a", detail: "Expected a name" }])
+  }
+  expect(faultsOf([{ message: "x".repeat(1000) }])[0]?.detail.length).toBe(200)
+})
+
 describe("a pointer", () => {
   test("names every fault at once, through objects and lists", () => {
     const schema = Schema.Struct({ a: Schema.Int, list: Schema.Array(Schema.Struct({ b: Schema.Int })) })
