@@ -161,19 +161,16 @@ export const accept = <S extends Schema.ConstraintDecoder<unknown>>(
 /** What the routes of an app say of themselves, as OpenAPI paths. */
 export const describeApp = (app: AnyElysia): Paths => {
   // "Static files" are to it all paths with a dot, such as `jwks.json`.
-  const { paths } = toOpenAPISchema(app, { staticFile: false }, undefined, undefined, "3.1.0")
-  for (const item of Object.values(paths)) {
-    for (const { requestBody } of Object.values(item ?? {}) as Array<{ requestBody?: RequestBody }>) {
-      // It lists forms as well for each body, and ours are one or the other.
-      const json = requestBody?.content["application/json"]
-      if (json !== undefined) requestBody!.content = { "application/json": json }
-    }
+  const paths = toOpenAPISchema(app, { staticFile: false }, undefined, undefined, "3.1.0").paths as Paths
+  for (const { hooks, method, path } of app.routes) {
+    const body = hooks.body as ReturnType<typeof accept> | undefined
+    if (body === undefined) continue
+    // It cannot tell what a parser of ours reads: that is JSON wherever a schema is given.
+    const schema = body["~standard"].jsonSchema.input({ target: "draft-2020-12" })
+    const operation = paths[path.replaceAll(/:([^/]+)/gu, "{$1}")]?.[method.toLowerCase()]
+    Object.assign(operation ?? {}, { requestBody: { required: true, content: { "application/json": { schema } } } })
   }
-  return paths as Paths
-}
-
-interface RequestBody {
-  content: Record<string, unknown>
+  return paths
 }
 
 interface AppOptions<R> {

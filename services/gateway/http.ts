@@ -8,7 +8,8 @@ import { PageQuery } from "#shared/api/paging.ts"
 import { Forbidden, MalformedRequest, Unauthorized } from "#shared/domain/errors.ts"
 import { SessionId, UserId } from "#shared/domain/ids.ts"
 import { RoleName } from "#shared/domain/rights.ts"
-import { accept, adoptRequestId, makeApp, makeRun, readText } from "#shared/http.ts"
+import { accept, adoptRequestId, describeApp, makeApp, makeRun, readText } from "#shared/http.ts"
+import type { Paths } from "#shared/openApi.ts"
 import { problemContentType, problemOf } from "#shared/problem.ts"
 import type { Built } from "#shared/service.ts"
 import { errorAnswer, loginAnswer, prefersHtml } from "./answers.ts"
@@ -20,10 +21,12 @@ import { Directory } from "./Directory.ts"
 import { type Caller, credentialOf, Gate, type Identified } from "./Gate.ts"
 import { Keys } from "./Keys.ts"
 import { Logins } from "./Logins.ts"
+import type { makeOpenApi } from "./openApi.ts"
 import { loginPage, logoutPage, styleSheet } from "./pages.ts"
 import { Providers } from "./Providers.ts"
 import { safeReturnTo } from "./returnTo.ts"
 import { Rights } from "./Rights.ts"
+import { routeDetails } from "./routeDetails.ts"
 import { Sessions } from "./Sessions.ts"
 import { tokenRoutes } from "./tokenEndpoint.ts"
 import { Tokens } from "./Tokens.ts"
@@ -48,8 +51,8 @@ interface Options {
   readonly loginCookieSecret: string
   /** Seconds a session cookie is kept by the browser: the session's absolute limit. */
   readonly sessionSeconds: number
-  /** OpenAPI descriptions of all services as one document. */
-  readonly openapi: () => Promise<object>
+  /** OpenAPI descriptions of all services as one document, by the gateway's own paths and the caller. */
+  readonly openapi: ReturnType<typeof makeOpenApi>
 }
 
 const SessionsQuery = PageQuery
@@ -201,7 +204,8 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
       () =>
         new Response(styleSheet, {
           headers: { "content-type": "text/css; charset=utf-8", "cache-control": "public, max-age=3600" }
-        })
+        }),
+      { detail: routeDetails.style }
     )
     .get(
       "/auth/login",
@@ -232,46 +236,50 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
           )
         )
       },
-      { query: accept(LoginQuery, "/query") }
+      { query: accept(LoginQuery, "/query"), detail: routeDetails.login }
     )
-    .get("/auth/callback/:provider", async ({ loginJwt, params, request }) => {
-      const browser = await browserOf(request, loginJwt.verify)
-      const visit = visitOf(request)
-      const query = new URLSearchParams(visit.target.query)
-      const one = (name: string) => (query.getAll(name).length === 1 ? query.get(name)! : undefined)
-      return run(
-        request,
-        Effect.gen(function* () {
-          const previous = yield* Gate.use((gate) => gate.identify(credentialOf(request.headers))).pipe(
-            Effect.map((who) => (who._tag === "Caller" && who.caller.via === "cookie" ? who.caller : undefined)),
-            Effect.orElseSucceed(() => undefined)
-          )
-          const done = yield* Logins.use((logins) =>
-            logins.complete({
-              provider: params.provider,
-              browser,
-              repeated: [...query.keys()].some((name) => query.getAll(name).length > 1),
-              state: one("state"),
-              code: one("code"),
-              error: one("error"),
-              iss: one("iss"),
-              userAgent: request.headers.get("user-agent"),
-              ip: visit.clientAddress,
-              requestId: visit.requestId,
-              previous: previous && { userId: previous.userId, id: previous.sessionId }
-            })
-          )
-          return redirect(done.returnTo, [
-            setCookie(sessionCookie, done.secret, options.sessionSeconds),
-            setCookie(redirectCookie, "", 0),
-            ...(done.pending ? [] : [setCookie(loginCookie, "", 0)])
-          ])
-        })
-      )
-    })
-    .get("/auth/logout", () => html(logoutPage(options.environment)))
-    .post("/auth/logout", ({ request }) => run(request, logout(request)))
-    .get("/auth/me", ({ request }) => run(request, Effect.flatMap(callerOf(request), me)))
+    .get(
+      "/auth/callback/:provider",
+      async ({ loginJwt, params, request }) => {
+        const browser = await browserOf(request, loginJwt.verify)
+        const visit = visitOf(request)
+        const query = new URLSearchParams(visit.target.query)
+        const one = (name: string) => (query.getAll(name).length === 1 ? query.get(name)! : undefined)
+        return run(
+          request,
+          Effect.gen(function* () {
+            const previous = yield* Gate.use((gate) => gate.identify(credentialOf(request.headers))).pipe(
+              Effect.map((who) => (who._tag === "Caller" && who.caller.via === "cookie" ? who.caller : undefined)),
+              Effect.orElseSucceed(() => undefined)
+            )
+            const done = yield* Logins.use((logins) =>
+              logins.complete({
+                provider: params.provider,
+                browser,
+                repeated: [...query.keys()].some((name) => query.getAll(name).length > 1),
+                state: one("state"),
+                code: one("code"),
+                error: one("error"),
+                iss: one("iss"),
+                userAgent: request.headers.get("user-agent"),
+                ip: visit.clientAddress,
+                requestId: visit.requestId,
+                previous: previous && { userId: previous.userId, id: previous.sessionId }
+              })
+            )
+            return redirect(done.returnTo, [
+              setCookie(sessionCookie, done.secret, options.sessionSeconds),
+              setCookie(redirectCookie, "", 0),
+              ...(done.pending ? [] : [setCookie(loginCookie, "", 0)])
+            ])
+          })
+        )
+      },
+      { detail: routeDetails.callback }
+    )
+    .get("/auth/logout", () => html(logoutPage(options.environment)), { detail: routeDetails.logoutPage })
+    .post("/auth/logout", ({ request }) => run(request, logout(request)), { detail: routeDetails.logout })
+    .get("/auth/me", ({ request }) => run(request, Effect.flatMap(callerOf(request), me)), { detail: routeDetails.me })
     .get(
       "/auth/sessions",
       ({ query, request }) =>
@@ -290,7 +298,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             return json({ items, nextCursor: rows.length > limit ? items[items.length - 1]!.id : null })
           })
         ),
-      { query: accept(SessionsQuery, "/query") }
+      { query: accept(SessionsQuery, "/query"), detail: routeDetails.sessions }
     )
     .delete(
       "/auth/sessions/:id",
@@ -301,10 +309,14 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             Sessions.use((sessions) => sessions.end(caller.userId, params.id, "ended by its user"))
           ).pipe(Effect.map(noContent))
         ),
-      { params: accept(byId(SessionId), "/params") }
+      { params: accept(byId(SessionId), "/params"), detail: routeDetails.endSession }
     )
-    .post("/auth/token", ({ request }) => run(request, endpoint.token(request, visitOf(request))))
-    .post("/auth/revoke", ({ request }) => run(request, endpoint.revoke(request, visitOf(request))))
+    .post("/auth/token", ({ request }) => run(request, endpoint.token(request, visitOf(request))), {
+      detail: routeDetails.token
+    })
+    .post("/auth/revoke", ({ request }) => run(request, endpoint.revoke(request, visitOf(request))), {
+      detail: routeDetails.revoke
+    })
     .get(
       "/auth/users",
       ({ query, request }) =>
@@ -318,7 +330,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             )
           )
         ),
-      { query: accept(UsersQuery, "/query") }
+      { query: accept(UsersQuery, "/query"), detail: routeDetails.users }
     )
     .patch(
       "/auth/users/:id",
@@ -329,16 +341,19 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             Directory.use((d) => d.setDisabled(params.id, body.disabled, actor))
           ).pipe(Effect.map((user) => json(user)))
         ),
-      { params: accept(byId(UserId), "/params"), body: accept(UserPatch) }
+      { params: accept(byId(UserId), "/params"), body: accept(UserPatch), detail: routeDetails.changeUser }
     )
-    .get("/auth/roles", ({ request }) =>
-      run(
-        request,
-        Effect.andThen(
-          allowed(request, "read"),
-          Directory.use((d) => d.roles)
-        ).pipe(Effect.map((items) => json({ items })))
-      )
+    .get(
+      "/auth/roles",
+      ({ request }) =>
+        run(
+          request,
+          Effect.andThen(
+            allowed(request, "read"),
+            Directory.use((d) => d.roles)
+          ).pipe(Effect.map((items) => json({ items })))
+        ),
+      { detail: routeDetails.roles }
     )
     .put(
       "/auth/roles/:name",
@@ -349,7 +364,11 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             Directory.use((d) => d.putRole(params.name, body, actor))
           ).pipe(Effect.map((role) => json(role)))
         ),
-      { params: accept(Schema.Struct({ name: RoleName }), "/params"), body: accept(RoleInput) }
+      {
+        params: accept(Schema.Struct({ name: RoleName }), "/params"),
+        body: accept(RoleInput),
+        detail: routeDetails.putRole
+      }
     )
     .delete(
       "/auth/roles/:name",
@@ -360,7 +379,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             Directory.use((d) => d.deleteRole(params.name, actor))
           ).pipe(Effect.map(noContent))
         ),
-      { params: accept(Schema.Struct({ name: RoleName }), "/params") }
+      { params: accept(Schema.Struct({ name: RoleName }), "/params"), detail: routeDetails.deleteRole }
     )
     .get(
       "/auth/grants",
@@ -372,7 +391,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             Directory.use((d) => d.grants({ limit: query.limit ?? 50, cursor: query.cursor, userId: query.userId }))
           ).pipe(Effect.map((page) => json(page)))
         ),
-      { query: accept(GrantsQuery, "/query") }
+      { query: accept(GrantsQuery, "/query"), detail: routeDetails.grants }
     )
     .post(
       "/auth/grants",
@@ -386,26 +405,35 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
             return json(grant, created ? 201 : 200)
           })
         ),
-      { body: accept(GrantInput) }
+      { body: accept(GrantInput), detail: routeDetails.grant }
     )
-    .delete("/auth/grants/:id", ({ params, request }) =>
-      run(
-        request,
-        Effect.flatMap(allowed(request, "write"), (actor) => Directory.use((d) => d.revoke(params.id, actor))).pipe(
-          Effect.map(noContent)
-        )
-      )
+    .delete(
+      "/auth/grants/:id",
+      ({ params, request }) =>
+        run(
+          request,
+          Effect.flatMap(allowed(request, "write"), (actor) => Directory.use((d) => d.revoke(params.id, actor))).pipe(
+            Effect.map(noContent)
+          )
+        ),
+      { detail: routeDetails.revokeGrant }
     )
-    .get("/.well-known/jwks.json", ({ request }) => run(request, endpoint.jwks(request)))
-    .get("/.well-known/oauth-authorization-server", () => Response.json(endpoint.metadata))
-    .get("/openapi", ({ request }) =>
-      run(
-        request,
-        Effect.andThen(callerOf(request), Effect.promise(options.openapi)).pipe(
-          Effect.map((document) => json(document))
-        )
-      )
+    .get("/.well-known/jwks.json", ({ request }) => run(request, endpoint.jwks(request)), { detail: routeDetails.jwks })
+    .get("/.well-known/oauth-authorization-server", () => Response.json(endpoint.metadata), {
+      detail: routeDetails.metadata
+    })
+    .get(
+      "/openapi",
+      ({ request }) =>
+        run(
+          request,
+          Effect.flatMap(callerOf(request), (caller) =>
+            options.openapi(ownDescription, caller, visitOf(request).requestId)
+          ).pipe(Effect.map((document) => json(document)))
+        ),
+      { detail: routeDetails.openapi }
     )
+  const ownDescription: Paths = describeApp(app)
 
   const endpoint = tokenRoutes({
     publicUrl: options.publicUrl,
