@@ -175,6 +175,7 @@ describe("/openapi", () => {
     const operations = operationsOf(document)
     expect(operations.get("get /admin/undo")!.summary).toBe("undo")
     expect(operations.get("get /auth/me")!.summary).not.toBe("of the gateway")
+    expect(Object.keys(document.paths)).not.toContain("/auth/x")
     expect(asked.get("monitor")!.at(-1)!.path).toBe("/monitor/openapi.json")
     expect(asked.get("inner")!.at(-1)!.path).toBe("/openapi.json")
   })
