@@ -2,15 +2,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
 import { symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { Effect, Exit, Layer, ManagedRuntime, Redacted, Schema, Scope } from "effect"
+import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
 import { History, type HistoryMetric } from "#shared/api/monitor.ts"
 import { Database, SqlClient } from "#shared/sql.ts"
-import { type EmbeddedPostgres, startPostgres } from "#dev/postgres.ts"
 import { tiers } from "#monitor/historyPlan.ts"
 import { HistoryStore } from "#monitor/HistoryStore.ts"
 import { migrations } from "#monitor/migrations/index.ts"
 import { startMonitor } from "#test/monitor/callers.ts"
 import { makeFolder, makeTree, removeFolders } from "#test/monitor/tree.ts"
+import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
 
 afterAll(removeFolders)
 
@@ -27,17 +27,16 @@ const layerOf = (url: string) =>
     )
   )
 
-const scope = Scope.makeUnsafe()
-let postgres: EmbeddedPostgres
+let database: FreshDatabase
 let runtime: ManagedRuntime.ManagedRuntime<HistoryStore | Database | SqlClient.SqlClient, never>
 beforeAll(async () => {
-  postgres = await Effect.runPromise(startPostgres({ dataDir: makeFolder() }).pipe(Scope.provide(scope)))
-  runtime = ManagedRuntime.make(layerOf(postgres.url("logging", "monitor")))
-  await runtime.runPromise(Database.use((database) => database.ready))
+  database = await freshDatabase("logging", "monitor")
+  runtime = ManagedRuntime.make(layerOf(database.url))
+  await runtime.runPromise(Database.use((one) => one.ready))
 }, 60_000)
 afterAll(async () => {
   await runtime.dispose()
-  await Effect.runPromise(Scope.close(scope, Exit.void))
+  await database.drop()
 }, 60_000)
 
 const run = <A, E>(effect: Effect.Effect<A, E, HistoryStore | Database | SqlClient.SqlClient>) =>
@@ -198,7 +197,7 @@ describe("the service on a database", () => {
   test("keeps what it sees and answers with it", async () => {
     const monitor = await startMonitor({
       MONITOR_ROOTFS: makeTree().root,
-      MONITOR_DATABASE_URL: postgres.url("logging", "monitor"),
+      MONITOR_DATABASE_URL: database.url,
       MONITOR_HISTORY_INTERVAL: "1 second"
     })
     const ask = async () => {
@@ -215,15 +214,14 @@ describe("the service on a database", () => {
   }, 20_000)
 
   test("starts without it, and serves history once it is there", async () => {
+    const socketDir = new URL(database.url).searchParams.get("host")!
     const folder = join(makeFolder(), "later")
-    const url = postgres
-      .url("logging", "monitor")
-      .replace(encodeURIComponent(postgres.socketDir), encodeURIComponent(folder))
+    const url = database.url.replace(encodeURIComponent(socketDir), encodeURIComponent(folder))
     const monitor = await startMonitor({ MONITOR_DATABASE_URL: url, MONITOR_ROOTFS: makeTree().root })
     const ask = () => monitor.ask("/monitor/history?metric=load.load1")
     expect((await monitor.ask("/monitor/metrics")).status).toBe(200)
     expect((await ask()).status).toBe(503)
-    symlinkSync(postgres.socketDir, folder)
+    symlinkSync(socketDir, folder)
     let { status } = await ask()
     while (status === 503) ({ status } = await ask())
     await monitor.stop()
