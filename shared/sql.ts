@@ -2,7 +2,7 @@
 import { PgClient } from "@effect/sql-pg"
 import {
   Context,
-  Duration,
+  type Duration,
   Effect,
   Exit,
   Fiber,
@@ -37,6 +37,8 @@ interface DatabaseOptions {
   readonly applicationName: string
   readonly migrations: Migrations
   readonly maxConnections?: number
+  /** How long one run or transaction is waited for before it is `Unavailable`; without it as long as it takes. */
+  readonly patience?: Duration.Input
 }
 
 const unreachable = new Set([
@@ -136,6 +138,9 @@ const makeDatabase = (options: DatabaseOptions) =>
           )
     )
 
+    const patiently = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      options.patience === undefined ? effect : within(options.patience, unavailable, effect)
+
     const settled = <A, E, R>(queries: Effect.Effect<A, E | SqlError.SqlError, R>) =>
       Effect.flatMap(
         Effect.result(queries),
@@ -149,9 +154,9 @@ const makeDatabase = (options: DatabaseOptions) =>
 
     return Database.of({
       name: options.name,
-      run: (queries) => Effect.andThen(ensureMigrated, settled(queries)),
-      transaction: (queries) => Effect.andThen(ensureMigrated, settled(sql.withTransaction(queries))),
-      ready: within(Duration.seconds(2), unavailable, Effect.andThen(ensureMigrated, settled(sql`SELECT 1`))),
+      run: (queries) => patiently(Effect.andThen(ensureMigrated, settled(queries))),
+      transaction: (queries) => patiently(Effect.andThen(ensureMigrated, settled(sql.withTransaction(queries)))),
+      ready: Effect.asVoid(within("2 seconds", unavailable, Effect.andThen(ensureMigrated, settled(sql`SELECT 1`)))),
       notifications: (channel) =>
         Stream.unwrap(
           Effect.map(pg.listen(channel), (queue) =>
@@ -171,12 +176,11 @@ const makeDatabase = (options: DatabaseOptions) =>
  * Fails with `late` after `limit` at the latest. An interrupted query waits seconds for a server that hangs to hear of it:
  * that wait is left to a fiber of its own.
  */
-const within = <E, R>(limit: Duration.Duration, late: E, effect: Effect.Effect<unknown, E, R>) =>
+const within = <A, E, L, R>(limit: Duration.Input, late: L, effect: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
     Fiber.join(fiber).pipe(
       Effect.timeoutOrElse({ duration: limit, orElse: () => Effect.fail(late) }),
-      Effect.onExit((exit) => (Exit.isFailure(exit) ? Effect.sync(() => fiber.interruptUnsafe()) : Effect.void)),
-      Effect.asVoid
+      Effect.onExit((exit) => (Exit.isFailure(exit) ? Effect.sync(() => fiber.interruptUnsafe()) : Effect.void))
     )
   )
 

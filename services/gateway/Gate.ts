@@ -61,7 +61,7 @@ export const credentialOf = (headers: Headers): Credential => {
 
 /** Whether an access token's scope covers a service's action. */
 const covers = (scope: ReadonlySet<string>, service: string, action: string): boolean =>
-  scope.has("*:*") || scope.has(`${service}:*`) || scope.has(`${service}:${action}`)
+  scope.has("*:*") || scope.has(`${service}:*`) || scope.has(`*:${action}`) || scope.has(`${service}:${action}`)
 
 /** Seconds an identity token lives, and for how long one is reused for reads. */
 const identityLifetime = 60
@@ -104,11 +104,21 @@ const makeGate = (issuer: string) =>
     const minted = new BoundedMap<Minted>(20_000)
     const nowSeconds = () => Math.floor(clock.currentTimeMillisUnsafe() / 1000)
 
+    /** Undefined where memory cannot tell: no fresh snapshot, or a user who is newer than it. */
     const known = (caller: Caller, snapshot: Snapshot | undefined): Identified | undefined => {
-      if (snapshot === undefined) return undefined
-      if (snapshot.rights(caller.userId) !== undefined) return { _tag: "Caller", caller }
-      return { _tag: "Stale", via: caller.via, reason: "the account is disabled" }
+      const user = snapshot?.users.get(caller.userId)
+      if (user === undefined) return undefined
+      return user.disabled
+        ? { _tag: "Stale", via: caller.via, reason: "the account is disabled" }
+        : { _tag: "Caller", caller }
     }
+    const settled = (caller: Caller, snapshot: Snapshot) =>
+      Effect.suspend(() => {
+        const found = known(caller, snapshot)
+        if (found !== undefined) return Effect.succeed(found)
+        const gone: Identified = { _tag: "Stale", via: caller.via, reason: "the account is gone" }
+        return Effect.map(rights.refresh, (newer) => known(caller, newer) ?? gone)
+      })
 
     const byCookie = (session: {
       readonly userId: string
@@ -150,15 +160,15 @@ const makeGate = (issuer: string) =>
       const snapshot = yield* rights.snapshot
       if (credential._tag === "Cookie") {
         const session = yield* sessions.find(credential.secretHash)
-        return Option.isNone(session) ? staleCookie : (known(byCookie(session.value), snapshot) ?? anonymous)
+        return Option.isNone(session) ? staleCookie : yield* settled(byCookie(session.value), snapshot)
       }
       if (credential._tag !== "Bearer") return anonymous
-      yield* keys.ready
+      yield* keys.lookAgain
       const token = tokens.verify(credential.token, nowSeconds())
       if (typeof token === "string") return staleToken(token)
       const session = yield* sessions.findById(token.sessionId)
       if (Option.isNone(session)) return staleToken("the session has ended")
-      return known({ ...token, via: "bearer" }, snapshot) ?? anonymous
+      return yield* settled({ ...token, via: "bearer" }, snapshot)
     })
 
     const scopeClaim = (snapshot: Snapshot, caller: Caller, service: string, environment: string): string => {
@@ -177,7 +187,10 @@ const makeGate = (issuer: string) =>
         else if (caller.scope === undefined || covers(caller.scope, service, action)) held.push(`${service}:${action}`)
         else if (action === "*") {
           // The user may do everything there, the token only some of it.
-          for (const one of caller.scope) if (one.startsWith(`${service}:`)) held.push(one)
+          for (const one of caller.scope) {
+            const [of, what] = one.split(":")
+            if (of === service || of === "*") held.push(`${service}:${what}`)
+          }
         }
       }
       return held.join(" ")

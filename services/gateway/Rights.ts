@@ -122,6 +122,7 @@ const makeRights = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const clock = yield* Clock.Clock
   const one = yield* Semaphore.make(1)
+  const unavailable = new Unavailable({ dependency: "the gateway DB", retryAfterSeconds: 2 })
   let loaded: { readonly roles: ReadonlyMap<string, Role>; readonly users: ReadonlyMap<string, UserRights> } | undefined
   let version = ""
   let snapshot: Snapshot | undefined
@@ -171,6 +172,9 @@ const makeRights = Effect.gen(function* () {
         if (snapshot === undefined) rebuild(asked)
         confirmedAt = asked
       })
+    ).pipe(
+      // Many wait for one answer, and none of them longer than for an own one.
+      Effect.timeoutOrElse({ duration: "3 seconds", orElse: () => Effect.fail(unavailable) })
     )
 
   const peek = () => {
@@ -183,7 +187,7 @@ const makeRights = Effect.gen(function* () {
   const current = Effect.suspend(() => {
     const found = peek()
     return found === undefined
-      ? Effect.fail(new Unavailable({ dependency: "the gateway DB", retryAfterSeconds: 2 }))
+      ? Effect.fail(unavailable)
       : Effect.succeed(found)
   })
   const refresh = Clock.currentTimeMillis.pipe(

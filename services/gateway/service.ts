@@ -1,6 +1,6 @@
 /** The gateway, composed: configuration → layers → data path and own routes; binds no port and names no runtime. */
 import { hkdfSync } from "node:crypto"
-import { Context, Duration, Effect, Layer, Redacted, Schedule } from "effect"
+import { ConfigProvider, Context, Duration, Effect, Layer, Redacted, Schedule } from "effect"
 import { type Env, processEnv } from "#shared/config.ts"
 import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
@@ -24,19 +24,23 @@ import { makeRouteTable } from "./routeTable.ts"
 import { Sessions } from "./Sessions.ts"
 import { Tokens } from "./Tokens.ts"
 
+/** How long a request waits for the gateway DB before it is told that it is away. */
+const patience = "3 seconds"
+
 /** What the settings file says now: routes and seeds follow a changed file, a bad one leaves the old in force. */
 interface Live {
   routes: ReturnType<typeof makeRouteTable>
   seeds: Pick<GatewayConfig["settings"], "firstOwner" | "grants">
 }
 
-const layers = (config: GatewayConfig, live: Live) => {
+const layers = (config: GatewayConfig, live: Live, env: Env) => {
   const { environment, limits, providers, publicUrl, secret } = config
   const database = Database.layer({
     name: "the gateway DB",
     url: config.databaseUrl,
     applicationName: "gatehouse-gateway",
-    migrations
+    migrations,
+    patience
   })
   const stores = Layer.mergeAll(Keys.layer({ secret }), Rights.layer, Sessions.layer(limits)).pipe(
     Layer.provideMerge(Audit.layer)
@@ -50,7 +54,7 @@ const layers = (config: GatewayConfig, live: Live) => {
     Layer.provideMerge(identity),
     Layer.provideMerge(stores),
     Layer.provideMerge(database),
-    Layer.provideMerge(logging("gateway"))
+    Layer.provideMerge(Layer.provide(logging("gateway"), ConfigProvider.layer(ConfigProvider.fromEnvRecord(env))))
   )
 }
 
@@ -118,7 +122,7 @@ export const make = async (env: Env = processEnv()): Promise<Service> => {
   )
   const service = await makeService({
     name: "gateway",
-    layer: background.pipe(Layer.provideMerge(layers(config, live)), Layer.orDie),
+    layer: background.pipe(Layer.provideMerge(layers(config, live, env)), Layer.orDie),
     ready: {
       database: Database.use((database) => database.ready),
       keys: Keys.use((keys) => keys.ready)

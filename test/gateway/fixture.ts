@@ -22,13 +22,16 @@ export interface Person {
   readonly cookie: string
 }
 
+/** The gateway's DB: a fresh one of the shared server, or one that a test can stop. */
+export type GatewayDatabase = Pick<FreshDatabase, "url" | "query" | "drop">
+
 export interface GatewayFixture {
   /** The public origin; equal to where it listens unless GATEWAY_PUBLIC_URL says otherwise. */
   readonly origin: string
   readonly port: number
   readonly service: Service
   readonly listener: Listener
-  readonly database: FreshDatabase
+  readonly database: GatewayDatabase
   readonly settingsFile: string
   /** Replaces the settings file in one step. */
   readonly writeSettings: (settings: object | string) => void
@@ -58,7 +61,7 @@ export const provider = {
   clientSecret: { env: "TEST_CLIENT_SECRET" }
 }
 
-/** Repeats `attempt` until it gives something; fails after `seconds`. Each attempt waits by itself (a request, a query). */
+/** Repeats `attempt` until it gives something; fails after `seconds`. */
 export const eventually = async <A>(
   what: string,
   attempt: () => Promise<A | undefined | false>,
@@ -68,6 +71,7 @@ export const eventually = async <A>(
   while (performance.now() < deadline) {
     const found = await attempt()
     if (found !== undefined && found !== false) return found
+    await Bun.sleep(10)
   }
   throw new Error(`never happened: ${what}`)
 }
@@ -77,9 +81,12 @@ interface Options {
   readonly settings: object | string
   readonly env?: Env
   readonly listen?: Partial<Parameters<typeof listen>[1]>
+  readonly database?: GatewayDatabase
+  /** Whether to wait until it is ready, which is where its DB answers; yes unless told. */
+  readonly awaitReady?: boolean
 }
 
-export const startGateway = async ({ env = {}, listen: listenOptions = {}, settings }: Options) => {
+export const startGateway = async ({ env = {}, listen: listenOptions = {}, settings, ...options }: Options) => {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-gateway-"))
   const settingsFile = join(folder, "gateway.yaml")
   const writeSettings = (content: object | string) => {
@@ -87,7 +94,7 @@ export const startGateway = async ({ env = {}, listen: listenOptions = {}, setti
     renameSync(`${settingsFile}.new`, settingsFile)
   }
   writeSettings(settings)
-  const [database, port] = await Promise.all([freshDatabase("gateway"), freePort()])
+  const [database, port] = await Promise.all([options.database ?? freshDatabase("gateway"), freePort()])
   const origin = env["GATEWAY_PUBLIC_URL"] ?? `http://localhost:${port}`
   const service = await make({
     ENVIRONMENT: "test",
@@ -107,7 +114,9 @@ export const startGateway = async ({ env = {}, listen: listenOptions = {}, setti
     if (!headers.has("host")) headers.set("host", host)
     return fetch(here + path, { redirect: "manual", ...init, headers })
   }
-  await eventually("the gateway is ready", async () => (await service.internal(new Request("http://i/readyz"))).ok)
+  if (options.awaitReady !== false) {
+    await eventually("the gateway is ready", async () => (await service.internal(new Request("http://i/readyz"))).ok)
+  }
 
   const person: GatewayFixture["person"] = async (grants = [{ role: "owner", environment: "*" }]) => {
     const secret = randomBytes(32).toString("base64url")
