@@ -56,7 +56,10 @@ export class Tokens extends Context.Service<
       origin: { readonly ip: string; readonly requestId: string }
     ) => Effect.Effect<TokenResponse, InvalidGrant | Unavailable>
     /** Ends the family of a refresh token (RFC 7009); an unknown one is no error. */
-    readonly revoke: (refreshToken: string) => Effect.Effect<void, Unavailable>
+    readonly revoke: (
+      refreshToken: string,
+      origin: { readonly ip: string; readonly requestId: string }
+    ) => Effect.Effect<void, Unavailable>
   }
 >()("gatehouse/gateway/Tokens") {
   static readonly layer = (options: {
@@ -66,7 +69,11 @@ export class Tokens extends Context.Service<
   }) => Layer.effect(Tokens, makeTokens(options))
 }
 
+/** What an identity token never says of itself: a service that were called "gateway" could not use its own here. */
+const accessClient = "gatehouse"
+
 const AccessClaims = Schema.Struct({
+  client_id: Schema.Literal(accessClient),
   iss: Schema.String,
   sub: Schema.String,
   aud: Schema.String,
@@ -145,7 +152,7 @@ const makeTokens = (options: {
         iss: options.issuer,
         sub: subject.userId,
         aud: audience,
-        client_id: "gatehouse",
+        client_id: accessClient,
         iat: now,
         exp: now + accessTokenLifetime,
         jti: uuidv7(now * 1000),
@@ -171,6 +178,8 @@ const makeTokens = (options: {
           input.scope
         )
       }
+      // Without keys nothing can be issued: then no session is left behind either.
+      yield* keys.ready
       const refreshToken = `gtr_${randomBytes(32).toString("base64url")}`
       const family = yield* sessions.create({
         kind: "token",
@@ -246,9 +255,16 @@ const makeTokens = (options: {
         )
         return { ...access, refresh_token: next }
       }),
-      revoke: Effect.fn("Tokens.revoke")(function* (token) {
-        yield* database.run(
-          sql`DELETE FROM sessions WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = ${tokenHash(token)})`
+      revoke: Effect.fn("Tokens.revoke")(function* (token, origin) {
+        yield* database.transaction(
+          Effect.gen(function* () {
+            const ended = yield* sql<{ id: string; userId: string }>`DELETE FROM sessions
+              WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = ${tokenHash(token)})
+              RETURNING id, user_id AS "userId"`
+            for (const { id, userId } of ended) {
+              yield* audit.record({ event: "token.revoked", subject: userId, sessionId: id, ...origin })
+            }
+          })
         )
       })
     })

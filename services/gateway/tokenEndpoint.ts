@@ -1,6 +1,6 @@
 /** The OAuth endpoints for programs (RFC 6749, 7009, 7517, 8414): `/auth/token`, `/auth/revoke`, keys and metadata; must not set a cookie. */
 import { Effect, Option, Schema } from "effect"
-import type { Forbidden, Unauthorized, Unavailable } from "#shared/domain/errors.ts"
+import { type Forbidden, PayloadTooLarge, type Unauthorized, type Unavailable } from "#shared/domain/errors.ts"
 import { UserId } from "#shared/domain/ids.ts"
 import { problemOf } from "#shared/problem.ts"
 import type { Visit } from "./dataPath.ts"
@@ -25,10 +25,12 @@ class OAuthRefusal extends Schema.TaggedError<OAuthRefusal>()("OAuthRefusal", {
     "unsupported_grant_type",
     "invalid_client"
   ]),
-  detail: Schema.String
+  detail: Schema.String,
+  status: Schema.Int
 }) {}
 
-const refuse = (error: OAuthRefusal["error"], detail: string) => new OAuthRefusal({ error, detail })
+const refuse = (error: OAuthRefusal["error"], detail: string, status = error === "invalid_client" ? 401 : 400) =>
+  new OAuthRefusal({ error, detail, status })
 
 const scopeToken = /^(?:\*|[a-z][-a-z0-9]{0,62}):(?:\*|[a-z][-a-z0-9_.]{0,62})$/u
 
@@ -45,8 +47,12 @@ const readScope = (text: string | undefined) => {
   })
 }
 
+/** If-None-Match (RFC 9110 §13.1.2): a list of ETags, compared weakly, or `*`. */
+const matches = (header: string | null, etag: string): boolean =>
+  (header ?? "").split(",").some((one) => [etag, `W/${etag}`, "*"].includes(one.trim()))
+
 export const tokenRoutes = (options: Options) => {
-  /** A form whose parameters each occur once (RFC 6749 §3.2). */
+  /** A form whose parameters each occur once; one without a value is as if it were not there (RFC 6749 §3.2). */
   const readForm = (request: Request) =>
     Effect.gen(function* () {
       const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase()
@@ -55,13 +61,16 @@ export const tokenRoutes = (options: Options) => {
       }
       const text = yield* Effect.tryPromise({
         try: () => options.readForm(request),
-        catch: () => refuse("invalid_request", "the body cannot be read")
+        catch: (error) =>
+          error instanceof PayloadTooLarge
+            ? refuse("invalid_request", error.message, 413)
+            : refuse("invalid_request", "the body cannot be read")
       })
       const form = new URLSearchParams(text)
       for (const name of form.keys()) {
         if (form.getAll(name).length > 1) return yield* refuse("invalid_request", "a parameter occurs twice")
       }
-      return (name: string) => form.get(name) ?? undefined
+      return (name: string) => form.get(name) || undefined
     })
 
   const bySession = Effect.fnUntraced(function* (
@@ -103,8 +112,7 @@ export const tokenRoutes = (options: Options) => {
     visit: Visit,
     answer: Effect.Effect<Response, OAuthRefusal | Unauthorized | Forbidden | Unavailable, R>
   ) =>
-    Effect.catchTag(answer, "OAuthRefusal", ({ detail, error }) => {
-      const status = error === "invalid_client" ? 401 : 400
+    Effect.catchTag(answer, "OAuthRefusal", ({ detail, error, status }) => {
       const body = { error, error_description: detail, ...problemOf(status, error, detail), instance: visit.requestId }
       return Effect.succeed(
         Response.json(body, {
@@ -137,7 +145,7 @@ export const tokenRoutes = (options: Options) => {
           const form = yield* readForm(request)
           const token = form("token")
           if (token === undefined) return yield* refuse("invalid_request", "token is missing")
-          yield* Tokens.use((tokens) => tokens.revoke(token))
+          yield* Tokens.use((tokens) => tokens.revoke(token, { ip: visit.clientAddress, requestId: visit.requestId }))
           return new Response(null, { status: 200, headers })
         })
       ),
@@ -146,7 +154,7 @@ export const tokenRoutes = (options: Options) => {
         Keys.use((keys) => keys.published),
         ({ body, etag }) => {
           const caching = { etag, "cache-control": "public, max-age=300" }
-          if (request.headers.get("if-none-match") === etag)
+          if (matches(request.headers.get("if-none-match"), etag))
             return new Response(null, { status: 304, headers: caching })
           return new Response(body, { headers: { "content-type": "application/json", ...caching } })
         }
