@@ -148,7 +148,9 @@ const makeGate = (issuer: string) =>
           const token = tokens.verify(credential.token, nowSeconds())
           // An unknown key may be one this process has not loaded yet: `identify` looks once more.
           if (typeof token === "string") return token === "unknown key" ? undefined : staleToken(token)
-          if (sessions.peekById(token.sessionId) === undefined) return undefined
+          const session = sessions.peekById(token.sessionId)
+          if (session === undefined) return undefined
+          if (session.userId !== token.userId) return staleToken("the session is another's")
           return known({ ...token, via: "bearer" }, rights.peek())
         }
       }
@@ -168,6 +170,7 @@ const makeGate = (issuer: string) =>
       if (typeof token === "string") return staleToken(token)
       const session = yield* sessions.findById(token.sessionId)
       if (Option.isNone(session)) return staleToken("the session has ended")
+      if (session.value.userId !== token.userId) return staleToken("the session is another's")
       return yield* settled({ ...token, via: "bearer" }, snapshot)
     })
 

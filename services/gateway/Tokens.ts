@@ -4,7 +4,7 @@ import { Clock, Context, Effect, Layer, Option, type Redacted, Redacted as Secre
 import { BoundedMap } from "#shared/BoundedMap.ts"
 import type { TokenResponse } from "#shared/api/auth.ts"
 import { Unavailable } from "#shared/domain/errors.ts"
-import { uuidv7, type UserId } from "#shared/domain/ids.ts"
+import { SessionId, UserId, uuidv7 } from "#shared/domain/ids.ts"
 import { tokenHash, verifyJws } from "#shared/jws.ts"
 import { Database, SqlClient } from "#shared/sql.ts"
 import { Audit } from "./Audit.ts"
@@ -75,11 +75,11 @@ const accessClient = "gatehouse"
 const AccessClaims = Schema.Struct({
   client_id: Schema.Literal(accessClient),
   iss: Schema.String,
-  sub: Schema.String,
+  sub: UserId,
   aud: Schema.String,
   exp: Schema.Int,
   iat: Schema.Int,
-  sid: Schema.String,
+  sid: SessionId,
   scope: Schema.String,
   auth_time: Schema.Int
 })
