@@ -21,6 +21,8 @@ interface ListenOptions {
   readonly internalPort?: number | undefined
   /** Bytes of request body at most, beyond what routes themselves allow. */
   readonly maxBodyBytes?: number
+  /** Seconds of silence after which a connection without an open stream is closed; 60 unless told. */
+  readonly idleSeconds?: number
 }
 
 export interface Listener {
@@ -30,18 +32,17 @@ export interface Listener {
   readonly stop: (seconds: number) => Promise<void>
 }
 
-/** Seconds of silence after which a connection without an open stream is closed. */
-const idleSeconds = 60
+const defaultIdleSeconds = 60
 
 type Handler = (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>
 
-const bind = (hostname: string, port: number, fetch: Handler, maxBodyBytes: number) => {
+const bind = (hostname: string, port: number, fetch: Handler, maxBodyBytes: number, idleTimeout: number) => {
   try {
     return Bun.serve({
       hostname,
       port,
       fetch,
-      idleTimeout: idleSeconds,
+      idleTimeout,
       maxRequestBodySize: maxBodyBytes,
       // Bun's own error page shows source code.
       development: false,
@@ -69,11 +70,12 @@ const unhurried =
 /** Serves `service`; throws PortUnavailable. */
 export const listen = (service: Service, options: ListenOptions): Listener => {
   const maxBodyBytes = options.maxBodyBytes ?? Number.MAX_SAFE_INTEGER
-  const server = bind(options.hostname, options.port, unhurried(service.fetch), maxBodyBytes)
+  const idleSeconds = options.idleSeconds ?? defaultIdleSeconds
+  const server = bind(options.hostname, options.port, unhurried(service.fetch), maxBodyBytes, idleSeconds)
   const internal =
     options.internalPort === undefined
       ? undefined
-      : bind(options.hostname, options.internalPort, (request) => service.internal(request), 0)
+      : bind(options.hostname, options.internalPort, (request) => service.internal(request), 0, idleSeconds)
   let stopped: Promise<void> | undefined
   const stop = async (seconds: number) => {
     service.drain()

@@ -19,6 +19,12 @@ export const peerAddress = (request: Request, connection: Connection): string | 
   return undefined
 }
 
+/** Lets this request's connection be silent for `seconds` (255 at most) before the listener closes it, where there is such a limit. */
+export const allowSilence = (request: Request, connection: Connection, seconds: number): void => {
+  if (typeof connection !== "object" || connection === null) return
+  if ("timeout" in connection && typeof connection.timeout === "function") connection.timeout(request, seconds)
+}
+
 /** A running service. It serves as long as it is not disposed; it owns no socket. */
 export interface Service {
   readonly name: string

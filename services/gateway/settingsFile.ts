@@ -78,8 +78,8 @@ export const RouteSettings = Schema.Struct({
   /** Further origins whose pages may call it with the user's cookie. */
   origins: Schema.optionalKey(Schema.Array(origin)),
   maxBodyBytes: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
-  /** Milliseconds until the first byte of the answer; 30 000 if absent. */
-  firstByteTimeoutMs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 600_000 })))
+  /** Milliseconds until the first byte of the answer; 30 000 if absent. No listener holds a silent connection longer. */
+  firstByteTimeoutMs: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 240_000 })))
 })
 export type RouteSettings = typeof RouteSettings.Type
 
