@@ -26,17 +26,16 @@ const plain = /^(?:\/|(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-_~!$&'()*+,=:@.]+)+\/?
 const printable = /^[\x21-\x7e]*$/u
 const brokenEscape = /%(?![0-9A-Fa-f]{2})/u
 const escape = /%[0-9A-Fa-f]{2}/u
-const escapes = /(?:%[0-9A-Fa-f]{2})+/gu
 /** Characters that some parser treats as structure: a path that turns into one of them when decoded is not canonical. */
 const structural = /[/\\#?;\u0000-\u001f\u007f]/u
 const dots = /^\.{1,2}$/u
 /** Encoded more often than this, a name serves no client. */
 const maxLevels = 4
 
-/** Text with each valid escape decoded, as lenient parsers do; undefined where it is no UTF-8 (overlong `/` and `.` among it). */
+/** Text decoded once; undefined where parsers differ: its bytes are no UTF-8 (overlong `/` and `.` among them), an escape is broken. */
 const decodeOnce = (text: string): string | undefined => {
   try {
-    return text.replace(escapes, decodeURIComponent)
+    return decodeURIComponent(text)
   } catch {
     return undefined
   }

@@ -1,13 +1,14 @@
 /** The gateway's data path: every request passes these checks in this order before any route code (spec R1-R5, R9, R16, R17); must call no router and wait for no DB when memory knows. */
 import { type BlockList } from "node:net"
+import { BoundedMap } from "#shared/BoundedMap.ts"
 import { uuidv7 } from "#shared/domain/ids.ts"
-import { problemOf } from "#shared/problem.ts"
-import { type Connection, peerAddress } from "#shared/service.ts"
+import { internalProblem, problemOf, problemResponse } from "#shared/problem.ts"
+import { allowSilence, type Connection, peerAddress } from "#shared/service.ts"
 import { errorAnswer, loginAnswer } from "./answers.ts"
 import { canonicalTarget, isWithin, type Target } from "./canonicalPath.ts"
 import { clientAddress } from "./clientAddress.ts"
 import { corsHeaders, crossSite, preflightAnswer } from "./crossOrigin.ts"
-import { BodyTooLarge, type Forwarder, limitedBody } from "./forwarder.ts"
+import { BodyTooLarge, type Forwarder } from "./forwarder.ts"
 import { type Caller, type Credential, credentialOf, type Identified } from "./Gate.ts"
 import type { Gate } from "./Gate.ts"
 import type { Measure } from "./measures.ts"
@@ -15,13 +16,20 @@ import type { OpenStreams } from "./openStreams.ts"
 import type { Snapshot } from "./Rights.ts"
 import { actionOf, type Route, type RouteTable } from "./routeTable.ts"
 import { ownPaths } from "./settingsFile.ts"
-import { cleanResponseHeaders, hygiene, upstreamHeaders } from "./upstreamHeaders.ts"
+import { cleanResponseHeaders, type Hygiene, hygiene, upstreamHeaders } from "./upstreamHeaders.ts"
 
 /** What the gateway's own routes get with a request. */
 export interface Visit {
   readonly target: Target
   readonly requestId: string
   readonly clientAddress: string
+}
+
+interface Admitted extends Visit {
+  /** Lower case, without port. */
+  readonly host: string
+  /** The same as upstreams are told it. */
+  readonly authority: string
 }
 
 export interface DataPathOptions {
@@ -38,6 +46,8 @@ export interface DataPathOptions {
   readonly forwarder: Forwarder
   readonly streams: OpenStreams
   readonly measure: Measure
+  /** Logs a defect, of which the client learns nothing but the request's id. */
+  readonly report: (error: unknown, requestId: string) => void
   /** The gateway's own routes (`/auth`, `/.well-known`, `/openapi`). */
   readonly own: (request: Request, visit: Visit) => Response | Promise<Response>
 }
@@ -47,29 +57,47 @@ const digits = /^[0-9]{1,15}$/u
 const hostForm = /^([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/u
 /** A token in a URL ends up in logs, histories and Referer headers. */
 const tokenInQuery = /[?&](?:access_token|refresh_token|id_token)=/u
+const eventStream = /^text\/event-stream/iu
 /** Bytes of upload that a route takes unless it says otherwise. */
 const defaultMaxBodyBytes = 2 * 1024 ** 3
+/** Every listener lets a connection be silent for this long while an answer is awaited. */
+const usualSilenceMs = 30_000
+/** A body of a declared length up to this is there at once: nobody needs to watch it come. */
+const smallBody = 64 * 1024
 
 const isOwn = (path: string): boolean => ownPaths.some((own) => isWithin(path, own))
+
+/** Counts and dresses the answer: the last step of every request. */
+type Settle = (response: Response) => Response
 
 export const makeDataPath = (options: DataPathOptions) => {
   const publicOrigin = new URL(options.publicUrl).origin
   const proto = options.publicUrl.startsWith("https:") ? "https" : "http"
   const hygieneHeaders = hygiene(proto === "https")
-  const known = new Set(options.hosts)
+  // What an upstream is told of the host is configuration, port included, and nothing the client wrote.
+  const { port } = new URL(options.publicUrl)
+  const authorities = new Map(options.hosts.map((host) => [host, port === "" ? host : `${host}:${port}`]))
+
+  const behindProxies = options.trustedProxies.rules.length > 0
+  const namesSeen = new BoundedMap<string>(100)
+  /** The name in a Host header, in lower case and without its port; "" if it is not one host. */
+  const hostOf = (header: string): string => {
+    const seen = namesSeen.get(header)
+    if (seen !== undefined) return seen
+    const name = hostForm.exec(header.toLowerCase())?.[1] ?? ""
+    namesSeen.set(header, name)
+    return name
+  }
 
   /** Everything that is decided from the request line and framing alone; a Response is a refusal. */
-  const admit = (
-    request: Request,
-    connection: Connection
-  ): (Visit & { readonly host: string; readonly hostHeader: string }) | Response => {
+  const admit = (request: Request, connection: Connection): Admitted | Response => {
     const { headers, method } = request
     const requestId = uuidv7(Date.now())
     const refuse = (status: number, code: string, detail: string) =>
       errorAnswer({ method, headers, requestId }, problemOf(status, code, detail))
-    const hostHeader = headers.get("host") ?? ""
-    const host = hostForm.exec(hostHeader.toLowerCase())?.[1]
-    if (host === undefined || !known.has(host)) return refuse(421, "unknown_host", `this gateway is ${publicOrigin}`)
+    const host = hostOf(headers.get("host") ?? "")
+    const authority = authorities.get(host)
+    if (authority === undefined) return refuse(421, "unknown_host", `this gateway is ${publicOrigin}`)
     if (!methods.has(method)) return refuse(405, "method_not_allowed", "this method is not supported")
     const length = headers.get("content-length")
     if (length !== null && !digits.test(length))
@@ -87,26 +115,30 @@ export const makeDataPath = (options: DataPathOptions) => {
     }
     const address = clientAddress(
       peerAddress(request, connection),
-      headers.get("x-forwarded-for"),
+      behindProxies ? headers.get("x-forwarded-for") : null,
       options.trustedProxies
     )
-    return { target, requestId, clientAddress: address, host, hostHeader }
+    return { target, requestId, clientAddress: address, host, authority }
   }
 
   /** Adds browser hygiene and CORS; what the answer says itself stays. */
   const dress = (response: Response, cors: ReturnType<typeof corsHeaders>): Response => {
-    for (const [name, value] of hygieneHeaders) if (!response.headers.has(name)) response.headers.set(name, value)
+    // What came through `cleaned` has them.
+    if (!response.headers.has(hygieneHeaders[0]![0])) {
+      for (const [name, value] of hygieneHeaders) if (!response.headers.has(name)) response.headers.set(name, value)
+    }
     for (const [name, value] of cors) response.headers.append(name, value)
     return response
   }
 
-  const forward = async (
+  const forward = (
     request: Request,
-    visit: Visit & { readonly hostHeader: string },
+    visit: Admitted,
     route: Route,
     caller: Caller | undefined,
-    snapshot: Snapshot | undefined
-  ): Promise<Response> => {
+    snapshot: Snapshot | undefined,
+    settle: Settle
+  ): Response | Promise<Response> => {
     const { method } = request
     const asked = { method, headers: request.headers, requestId: visit.requestId }
     const path = route.strip === 0 ? visit.target.path : visit.target.path.slice(route.strip) || "/"
@@ -129,7 +161,7 @@ export const makeDataPath = (options: DataPathOptions) => {
     const headers = upstreamHeaders(request.headers, {
       clientAddress: visit.clientAddress,
       proto,
-      host: visit.hostHeader,
+      host: visit.authority,
       requestId: visit.requestId,
       identity
     })
@@ -140,27 +172,33 @@ export const makeDataPath = (options: DataPathOptions) => {
       )
     }
     const body = method === "GET" || method === "HEAD" ? null : request.body
-    const forwarded = await options.forwarder.forward({
-      url: upstream + visit.target.query,
-      origin: route.upstream,
-      method,
-      headers,
-      body: body === null || length !== null ? body : limitedBody(body, limit),
-      signal: request.signal,
-      firstByteTimeoutMs: route.firstByteTimeoutMs
-    })
-    if (forwarded._tag === "Failed") return errorAnswer(asked, forwarded.problem)
-    const { controller } = forwarded
-    const response = cleaned(forwarded.response)
-    if (response.body === null || response.headers.get("content-type")?.startsWith("text/event-stream") !== true)
-      return response
-    const forget = options.streams.add({
-      controller,
-      caller,
-      route,
-      action: actionOf(route, method, visit.target.path)
-    })
-    return new Response(watched(response.body, forget), { status: response.status, headers: response.headers })
+    return options.forwarder.forward(
+      {
+        url: upstream + visit.target.query,
+        origin: route.upstream,
+        method,
+        headers,
+        body,
+        bodyLimit: length !== null && Number(length) <= smallBody ? undefined : limit,
+        signal: request.signal,
+        firstByteTimeoutMs: route.firstByteTimeoutMs
+      },
+      {
+        failed: (problem) => settle(errorAnswer(asked, problem)),
+        answered: (raw) => {
+          const response = cleaned(raw, hygieneHeaders)
+          // The body is touched only here: Bun hands an untouched one through without ever making a stream of it.
+          if (!eventStream.test(response.headers.get("content-type") ?? "") || response.body === null) {
+            return settle(response)
+          }
+          const watched = watch(response.body)
+          const action = actionOf(route, method, visit.target.path)
+          const forget = options.streams.add({ end: watched.end, caller, route, action })
+          void watched.ended.then(forget)
+          return settle(new Response(watched.stream, { status: response.status, headers: response.headers }))
+        }
+      }
+    )
   }
 
   const unavailable = (asked: Parameters<typeof errorAnswer>[0], dependency: string) =>
@@ -168,10 +206,11 @@ export const makeDataPath = (options: DataPathOptions) => {
 
   const decide = (
     request: Request,
-    visit: Visit & { readonly hostHeader: string },
+    visit: Admitted,
     route: Route | undefined,
     identified: Identified,
-    snapshot: Snapshot
+    snapshot: Snapshot,
+    settle: Settle
   ): Response | Promise<Response> => {
     const { headers, method } = request
     const asked = { method, headers, requestId: visit.requestId }
@@ -194,13 +233,15 @@ export const makeDataPath = (options: DataPathOptions) => {
         caller.via === "bearer" ? { "www-authenticate": `Bearer error="insufficient_scope", scope="${scope}"` } : {}
       )
     }
-    return forward(request, visit, route, caller, snapshot)
+    return forward(request, visit, route, caller, snapshot, settle)
   }
 
+  /** A plain Response is still to be settled, a promised one is: every further step of a promise costs on each request. */
   const routed = (
     request: Request,
-    visit: Visit & { readonly hostHeader: string },
-    route: Route | undefined
+    visit: Admitted,
+    route: Route | undefined,
+    settle: Settle
   ): Response | Promise<Response> => {
     const { headers, method } = request
     const asked = { method, headers, requestId: visit.requestId }
@@ -221,21 +262,36 @@ export const makeDataPath = (options: DataPathOptions) => {
     if (route?.public === true) {
       const open = route.rules.length === 0 || actionOf(route, method, visit.target.path) !== undefined
       return open
-        ? forward(request, visit, route, undefined, undefined)
+        ? forward(request, visit, route, undefined, undefined, settle)
         : errorAnswer(asked, problemOf(405, "method_not_allowed"))
     }
     const credential = credentialOf(headers)
     const identified = options.gate.peek(credential)
     const snapshot = options.peekRights()
-    if (identified !== undefined && snapshot !== undefined) return decide(request, visit, route, identified, snapshot)
+    if (identified !== undefined && snapshot !== undefined) {
+      return decide(request, visit, route, identified, snapshot, settle)
+    }
     // Who shows nothing needs no DB to be told to log in.
     if (identified !== undefined && identified._tag !== "Caller") {
       return loginAnswer(asked, visit.target, identified._tag === "Stale" ? identified : undefined)
     }
     return Promise.all([options.askGate(credential), options.askRights()]).then(
-      ([who, rights]) => decide(request, visit, route, who, rights),
-      () => unavailable(asked, "the gateway DB")
+      ([who, rights]) => {
+        const decided = decide(request, visit, route, who, rights, settle)
+        return decided instanceof Promise ? decided : settle(decided)
+      },
+      () => settle(unavailable(asked, "the gateway DB"))
     )
+  }
+
+  /** Whether the upstream, reading the path its own way, would take it for one that is decided otherwise. */
+  const ambiguous = (visit: Admitted, method: string, own: boolean, route: Route | undefined) => {
+    const { path, reading } = visit.target
+    if (reading === undefined) return false
+    if (isOwn(reading) !== own) return true
+    if (own) return false
+    if (options.routes().find(visit.host, reading) !== route) return true
+    return route !== undefined && actionOf(route, method, reading) !== actionOf(route, method, path)
   }
 
   return (request: Request, connection: Connection): Response | Promise<Response> => {
@@ -249,45 +305,73 @@ export const makeDataPath = (options: DataPathOptions) => {
     const route = own ? undefined : options.routes().find(visit.host, visit.target.path)
     const settle = (response: Response): Response => {
       options.measure(own ? "own" : (route?.id ?? "none"), request.method, response.status, started)
-      return dress(response, corsHeaders(request.headers, publicOrigin, route?.origins))
+      const open = route !== undefined && route.origins.size > 0
+      return dress(response, open ? corsHeaders(request.headers, publicOrigin, route.origins) : [])
     }
-    const response = own ? options.own(request, visit) : routed(request, visit, route)
-    return response instanceof Promise ? response.then(settle) : settle(response)
+    if (ambiguous(visit, request.method, own, route)) {
+      const asked = { method: request.method, headers: request.headers, requestId: visit.requestId }
+      return settle(
+        errorAnswer(asked, problemOf(400, "malformed_request", "the path can be read in more than one way"))
+      )
+    }
+    if (route !== undefined && route.firstByteTimeoutMs > usualSilenceMs)
+      allowSilence(request, connection, Math.ceil(route.firstByteTimeoutMs / 1000) + 10)
+    const crashed = (error: unknown): Response => {
+      options.report(error, visit.requestId)
+      return settle(problemResponse(internalProblem, visit.requestId))
+    }
+    try {
+      const response = own ? options.own(request, visit) : routed(request, visit, route, settle)
+      if (!(response instanceof Promise)) return settle(response)
+      return own ? response.then(settle, crashed) : response.catch(crashed)
+    } catch (error) {
+      return crashed(error)
+    }
   }
 }
 
 /** An upstream's answer with clean headers. */
-const cleaned = (response: Response): Response => {
+const cleaned = (response: Response, added: Hygiene): Response => {
   try {
-    cleanResponseHeaders(response.headers)
+    cleanResponseHeaders(response.headers, added)
     return response
   } catch {
     // Deno's fetched headers cannot be changed: there the head is copied. The body streams either way.
     const { headers, status, statusText } = response
     const copy = new Response(response.body, { status, statusText, headers })
-    cleanResponseHeaders(copy.headers)
+    cleanResponseHeaders(copy.headers, added)
     return copy
   }
 }
 
-/** The same bytes; `ended` is told when the stream is over, whoever ends it. */
-const watched = (body: ReadableStream<Uint8Array>, ended: () => void): ReadableStream<Uint8Array> => {
+interface Watched {
+  readonly stream: ReadableStream<Uint8Array>
+  /** Ends the stream for the client and gives up the upstream's. */
+  readonly end: () => void
+  /** Resolves when the stream is over, whoever ended it. */
+  readonly ended: Promise<void>
+}
+
+/** The same bytes as they come, and a hand on the stream. */
+const watch = (body: ReadableStream<Uint8Array>): Watched => {
   const reader = body.getReader()
-  return new ReadableStream<Uint8Array>({
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let over = false
+  const end = () => {
+    over = true
+    // What a cancelled upstream has to say is of no interest.
+    reader.cancel().catch(() => {})
+    resolve()
+  }
+  const stream = new ReadableStream<Uint8Array>({
     async pull(out) {
-      try {
-        const { done, value } = await reader.read()
-        if (!done) return out.enqueue(value)
-        out.close()
-      } catch {
-        // An aborted upstream ends the stream; a client of events reconnects.
-        out.close()
-      }
-      ended()
+      // A broken or ended upstream ends the stream; a client of events reconnects by itself.
+      const next = await reader.read().catch(() => ({ done: true as const, value: undefined }))
+      if (!next.done && !over) return out.enqueue(next.value)
+      resolve()
+      out.close()
     },
-    async cancel(reason) {
-      ended()
-      await reader.cancel(reason).catch(() => {})
-    }
+    cancel: end
   })
+  return { stream, end, ended: promise }
 }

@@ -169,6 +169,9 @@ export const make = async (env: Env = processEnv()): Promise<Service> => {
         forwarder,
         streams,
         measure: makeMeasure(built.context),
+        report: (error, requestId) => {
+          built.runtime.runFork(Effect.logError("request failed", error).pipe(Effect.annotateLogs({ requestId })))
+        },
         own
       })
     }

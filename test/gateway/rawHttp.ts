@@ -33,7 +33,7 @@ export const exchange = (port: number, bytes: string | Uint8Array): Promise<RawA
     const socket = connect(port, "127.0.0.1", () =>
       socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes)
     )
-    socket.on("data", (chunk) => chunks.push(chunk))
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk))
     socket.on("error", () => {})
     socket.on("close", () => resolve(parse(Buffer.concat(chunks).toString("latin1"))))
   })
@@ -72,7 +72,7 @@ export const rawUpstream = async (
     socket.on("error", () => {})
     socket.on("close", () => sockets.delete(socket))
     let received = ""
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       const before = received.includes("\r\n\r\n")
       received += chunk.toString("latin1")
       const end = received.indexOf("\r\n\r\n")

@@ -1,0 +1,67 @@
+/** The settings file while the gateway runs: a good one takes effect, a bad one leaves the old in force and says why. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, spyOn, test } from "bun:test"
+import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
+import { eventually, type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
+
+setDefaultTimeout(60_000)
+
+let echo: EchoUpstream
+let gateway: GatewayFixture
+
+const content = (...paths: ReadonlyArray<string>) => ({
+  providers: [provider],
+  routes: paths.map((path, index) => ({ id: `r${index}`, path, upstream: echo.url, service: "x", public: true }))
+})
+const status = async (path: string) => (await gateway.ask(path)).status
+
+beforeAll(async () => {
+  echo = startEcho()
+  gateway = await startGateway({ settings: content("/one") })
+})
+afterAll(async () => {
+  await gateway?.stop()
+  await echo?.stop()
+})
+
+test("a changed settings file takes effect without a restart, requests under way stay on the old", async () => {
+  const coming = echo.nextFeed()
+  const asked = gateway.ask("/one/stream")
+  const feed = await coming
+  feed.send("begun, ")
+  gateway.writeSettings(content("/two"))
+  await eventually("the new route is there", async () => (await status("/two")) === 200)
+  expect(await status("/one")).toBe(401)
+  feed.send("ended")
+  feed.end()
+  expect(await (await asked).text()).toBe("begun, ended")
+})
+
+const bad: Readonly<Record<string, () => object | string>> = {
+  "text that is no YAML": () => "routes: [",
+  "an unknown key": () => ({ ...content("/three"), surprise: true }),
+  "two routes that overlap": () => content("/three", "/three"),
+  "a route on the gateway's own paths": () => content("/auth/three"),
+  "nothing at all": () => ""
+}
+for (const [what, wrong] of Object.entries(bad)) {
+  test(`a settings file with ${what} leaves the old one in force, and the log says why`, async () => {
+    gateway.writeSettings(content("/two"))
+    await eventually("the good file is in force", async () => (await status("/two")) === 200)
+    const log = spyOn(console, "log").mockImplementation(() => {})
+    gateway.writeSettings(wrong())
+    await eventually("the fault is logged", async () => {
+      await status("/two")
+      return log.mock.calls.some(([line]) => String(line).includes("the old one stays in force"))
+    })
+    log.mockRestore()
+    expect(await status("/two")).toBe(200)
+    expect(await status("/three")).toBe(401)
+  })
+}
+
+test("a good file after a bad one takes effect", async () => {
+  gateway.writeSettings("routes: [")
+  gateway.writeSettings(content("/four"))
+  await eventually("the new route is there", async () => (await status("/four")) === 200)
+  expect(await status("/two")).toBe(401)
+})
