@@ -1,5 +1,5 @@
 /** Synchronous ES256 signing and verification of compact JWS (RFC 7515, RFC 8725) over node:crypto; must not know any claim's meaning. */
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto"
+import { createPrivateKey, createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto"
 
 export type { KeyObject }
 
@@ -16,8 +16,8 @@ export interface PublicJwk {
 
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url")
 
-/** SHA-256 as base64url: what a token is remembered by, so that no cache or table holds the token itself. */
-export const tokenHash = (token: string): string => createHash("sha256").update(token).digest("base64url")
+/** SHA-256 as hex: what a token is remembered by, so that no cache or table holds the token itself. */
+export const tokenHash = (token: string): string => hash("sha256", token, "hex")
 
 /** The key of a private JWK (EC, P-256). */
 export const privateKeyOf = (jwk: object): KeyObject => createPrivateKey({ key: jwk as never, format: "jwk" })

@@ -41,21 +41,26 @@ const anonymous: Identified = { _tag: "Anonymous" }
 const staleCookie: Identified = { _tag: "Stale", via: "cookie", reason: "the session has ended" }
 const staleToken = (reason: string): Identified => ({ _tag: "Stale", via: "bearer", reason })
 
-const bearer = /^Bearer ([A-Za-z0-9._~+/=-]{1,8192})$/iu
+const maxBearerLength = 8192
+const none: Credential = { _tag: "None" }
+const badCookie: Credential = { _tag: "BadCookie" }
+const badAuthorization: Credential = { _tag: "BadAuthorization" }
 const secretForm = /^[A-Za-z0-9_-]{43}$/u
 
 /** Reads the credential of a request. A bearer token is deliberate and goes before a cookie, which browsers send by themselves. */
 export const credentialOf = (headers: Headers): Credential => {
   const authorization = headers.get("authorization")
   if (authorization !== null) {
-    const token = bearer.exec(authorization)?.[1]
-    return token === undefined ? { _tag: "BadAuthorization" } : { _tag: "Bearer", token }
+    // The token's own form is checked with its signature: here a known one is only looked up.
+    if (authorization.slice(0, 7).toLowerCase() !== "bearer " || authorization.length > maxBearerLength)
+      return badAuthorization
+    return { _tag: "Bearer", token: authorization.slice(7) }
   }
   const cookie = headers.get("cookie")
-  if (cookie === null) return { _tag: "None" }
+  if (cookie === null) return none
   const values = cookieValues(cookie, sessionCookie)
-  if (values.length === 0) return { _tag: "None" }
-  if (values.length > 1 || !secretForm.test(values[0]!)) return { _tag: "BadCookie" }
+  if (values.length === 0) return none
+  if (values.length > 1 || !secretForm.test(values[0]!)) return badCookie
   return { _tag: "Cookie", secretHash: tokenHash(values[0]!) }
 }
 
@@ -67,9 +72,12 @@ const covers = (scope: ReadonlySet<string>, service: string, action: string): bo
 const identityLifetime = 60
 const identityReuse = 30
 
+/** The identity token last made for one caller and audience, and all that it depends on. */
 interface Minted {
   readonly token: string
   readonly mintedAt: number
+  readonly version: string
+  readonly generation: string
 }
 
 export class Gate extends Context.Service<
@@ -101,7 +109,8 @@ const makeGate = (issuer: string) =>
     const tokens = yield* Tokens
     const keys = yield* Keys
     const clock = yield* Clock.Clock
-    const minted = new BoundedMap<Minted>(20_000)
+    const mintedForSession = new BoundedMap<Map<string, Minted>>(20_000)
+    const mintedForToken = new WeakMap<ReadonlySet<string>, Map<string, Minted>>()
     const nowSeconds = () => Math.floor(clock.currentTimeMillisUnsafe() / 1000)
 
     /** Undefined where memory cannot tell: no fresh snapshot, or a user who is newer than it. */
@@ -174,6 +183,17 @@ const makeGate = (issuer: string) =>
       return yield* settled({ ...token, via: "bearer" }, snapshot)
     })
 
+    /** By session; an access token has its own, because its scope narrows what the identity token says. */
+    const mintedFor = (caller: Caller): Map<string, Minted> => {
+      const known =
+        caller.scope === undefined ? mintedForSession.get(caller.sessionId) : mintedForToken.get(caller.scope)
+      if (known !== undefined) return known
+      const fresh = new Map<string, Minted>()
+      if (caller.scope === undefined) mintedForSession.set(caller.sessionId, fresh)
+      else mintedForToken.set(caller.scope, fresh)
+      return fresh
+    }
+
     const scopeClaim = (snapshot: Snapshot, caller: Caller, service: string, environment: string): string => {
       const actions = new Set<string>()
       for (const right of snapshot.rights(caller.userId) ?? []) {
@@ -208,16 +228,22 @@ const makeGate = (issuer: string) =>
       identityToken: (snapshot, caller, { environment, method, path, service }) => {
         const now = nowSeconds()
         const safe = method === "GET" || method === "HEAD" || method === "OPTIONS"
-        const scoped = caller.scope === undefined ? "" : [...caller.scope].join(" ")
-        const key = `${caller.sessionId} ${service}.${environment} ${snapshot.version} ${keys.generation()} ${scoped}`
-        if (safe) {
-          const reusable = minted.get(key)
-          if (reusable !== undefined && now - reusable.mintedAt < identityReuse) return reusable.token
+        const generation = keys.generation()
+        const audience = `${service}.${environment}`
+        const mine = safe ? mintedFor(caller) : undefined
+        const reusable = mine?.get(audience)
+        if (
+          reusable !== undefined &&
+          now - reusable.mintedAt < identityReuse &&
+          reusable.version === snapshot.version &&
+          reusable.generation === generation
+        ) {
+          return reusable.token
         }
         const token = keys.sign("at+jwt", {
           iss: issuer,
           sub: caller.userId,
-          aud: `${service}.${environment}`,
+          aud: audience,
           client_id: "gateway",
           iat: now,
           exp: now + identityLifetime,
@@ -230,7 +256,7 @@ const makeGate = (issuer: string) =>
           name: snapshot.users.get(caller.userId)?.name ?? "",
           ...(safe ? {} : { htm: method, htu: path })
         })
-        if (safe && token !== undefined) minted.set(key, { token, mintedAt: now })
+        if (token !== undefined) mine?.set(audience, { token, mintedAt: now, version: snapshot.version, generation })
         return token
       }
     })

@@ -84,7 +84,7 @@ export const makeSnapshot = (
   now: number
 ): Snapshot => {
   const held = new Map<string, ReadonlyArray<Right>>()
-  const decisions = new BoundedMap<Decision>(20_000)
+  const decisions = new BoundedMap<Map<string, Decision>>(5000)
   const rights = (userId: string) => {
     const user = users.get(userId)
     if (user === undefined || user.disabled) return undefined
@@ -107,11 +107,17 @@ export const makeSnapshot = (
       )
     ],
     decide: (userId, demand) => {
-      const key = `${userId} ${demand.environment} ${demand.service} ${demand.action}`
-      const known = decisions.get(key)
+      let mine = decisions.get(userId)
+      if (mine === undefined) {
+        mine = new Map()
+        decisions.set(userId, mine)
+      }
+      // Demands come from routes and routes from configuration: there are few of them for each user.
+      const key = `${demand.service}:${demand.action}@${demand.environment}`
+      const known = mine.get(key)
       if (known !== undefined) return known
       const decision = decide(rights(userId) ?? [], demand)
-      decisions.set(key, decision)
+      mine.set(key, decision)
       return decision
     }
   }
@@ -160,22 +166,24 @@ const makeRights = Effect.gen(function* () {
   })
 
   const check = (since: number) =>
-    one.withPermit(
-      Effect.gen(function* () {
-        // Whoever waited for the permit while another asked has the other's answer.
-        if (confirmedAt >= since && snapshot !== undefined) return
-        const asked = yield* Clock.currentTimeMillis
-        // One transaction, so that version, roles and grants are of one moment.
-        yield* database.transaction(
-          Effect.andThen(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`, read)
-        )
-        if (snapshot === undefined) rebuild(asked)
-        confirmedAt = asked
-      })
-    ).pipe(
-      // Many wait for one answer, and none of them longer than for an own one.
-      Effect.timeoutOrElse({ duration: "3 seconds", orElse: () => Effect.fail(unavailable) })
-    )
+    one
+      .withPermit(
+        Effect.gen(function* () {
+          // Whoever waited for the permit while another asked has the other's answer.
+          if (confirmedAt >= since && snapshot !== undefined) return
+          const asked = yield* Clock.currentTimeMillis
+          // One transaction, so that version, roles and grants are of one moment.
+          yield* database.transaction(
+            Effect.andThen(sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`, read)
+          )
+          if (snapshot === undefined) rebuild(asked)
+          confirmedAt = asked
+        })
+      )
+      .pipe(
+        // Many wait for one answer, and none of them longer than for an own one.
+        Effect.timeoutOrElse({ duration: "3 seconds", orElse: () => Effect.fail(unavailable) })
+      )
 
   const peek = () => {
     const now = clock.currentTimeMillisUnsafe()
@@ -186,9 +194,7 @@ const makeRights = Effect.gen(function* () {
 
   const current = Effect.suspend(() => {
     const found = peek()
-    return found === undefined
-      ? Effect.fail(unavailable)
-      : Effect.succeed(found)
+    return found === undefined ? Effect.fail(unavailable) : Effect.succeed(found)
   })
   const refresh = Clock.currentTimeMillis.pipe(
     Effect.flatMap((now) => check(now)),

@@ -1,6 +1,6 @@
 /** Sessions (spec R8): opaque to the client, rows on the server, limits enforced here; must never store or return a session's secret. */
 import { randomBytes } from "node:crypto"
-import { Clock, Context, Duration, Effect, Layer, Option, Stream } from "effect"
+import { Clock, Context, Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
 import { BoundedMap } from "#shared/BoundedMap.ts"
 import type { Session as SessionView } from "#shared/api/auth.ts"
 import { NotFound, type Unavailable } from "#shared/domain/errors.ts"
@@ -52,6 +52,8 @@ interface Entry {
 export class Sessions extends Context.Service<
   Sessions,
   {
+    /** Seconds without use after which a session counts as ended, even while its row is there. */
+    readonly idleSeconds: number
     /** The session of a cookie's secret if it was confirmed less than 5 s ago; `undefined` means ask `find`. Synchronous for the data path. */
     readonly peek: (secretHash: string) => Session | undefined
     /** The same by id, for access tokens. */
@@ -124,30 +126,73 @@ const makeSessions = (limits: SessionLimits) =>
       )
     }
 
-    const fresh = (cache: BoundedMap<Entry>, key: string): Session | undefined => {
-      const entry = cache.get(key)
+    /** A way to look a session up, with what it remembers and who is asking right now. */
+    interface Lookup {
+      readonly entries: BoundedMap<Entry>
+      readonly asking: Map<string, Deferred.Deferred<Option.Option<Session>, Unavailable>>
+      readonly rows: (key: string) => Effect.Effect<ReadonlyArray<Row>, Unavailable>
+    }
+    const bySecret: Lookup = {
+      entries: byHash,
+      asking: new Map(),
+      rows: (hash) => database.run(sql<Row>`SELECT ${columns} FROM sessions WHERE secret_hash = ${hash} AND ${live}`)
+    }
+    const bySessionId: Lookup = {
+      entries: byId,
+      asking: new Map(),
+      rows: (id) => database.run(sql<Row>`SELECT ${columns} FROM sessions WHERE id = ${id} AND ${live}`)
+    }
+
+    const load = Effect.fnUntraced(function* ({ entries, rows }: Lookup, key: string) {
+      const now = yield* Clock.currentTimeMillis
+      const row = (yield* rows(key))[0]
+      if (row === undefined) {
+        entries.delete(key)
+        return Option.none<Session>()
+      }
+      const session = toSession(row)
+      entries.set(key, { session, confirmedAt: now })
+      touch(session, now)
+      return Option.some(session)
+    })
+
+    /** Asks the DB once, however many requests of a session wait for it, and whether or not the first of them is gone. */
+    const confirm = (lookup: Lookup, key: string) =>
+      Effect.suspend(() => {
+        const running = lookup.asking.get(key)
+        if (running !== undefined) return Deferred.await(running)
+        const answer = Deferred.makeUnsafe<Option.Option<Session>, Unavailable>()
+        lookup.asking.set(key, answer)
+        const asked = load(lookup, key).pipe(
+          Effect.onExit((exit) => {
+            lookup.asking.delete(key)
+            return Deferred.done(answer, exit)
+          }),
+          Effect.ignore,
+          Effect.forkDetach
+        )
+        return Effect.andThen(asked, Deferred.await(answer))
+      })
+
+    const fresh = (lookup: Lookup, key: string): Session | undefined => {
+      const entry = lookup.entries.get(key)
       if (entry === undefined) return undefined
       const now = clock.currentTimeMillisUnsafe()
       const { session } = entry
-      if (now - entry.confirmedAt > confirmEvery || now >= session.expiresAt) return undefined
+      const age = now - entry.confirmedAt
+      if (age > confirmEvery || now >= session.expiresAt) return undefined
+      // Asked again ahead of time, a session in use never makes a request wait.
+      if (age > confirmEvery / 2 && !lookup.asking.has(key)) {
+        Effect.runForkWith(context)(Effect.ignore(confirm(lookup, key)))
+      }
       touch(session, now)
       return session
     }
 
-    const ask = (cache: BoundedMap<Entry>, key: string, rows: Effect.Effect<ReadonlyArray<Row>, Unavailable>) =>
-      Effect.gen(function* () {
-        const known = fresh(cache, key)
-        if (known !== undefined) return Option.some(known)
-        const now = yield* Clock.currentTimeMillis
-        const row = (yield* rows)[0]
-        if (row === undefined) {
-          cache.delete(key)
-          return Option.none<Session>()
-        }
-        const session = toSession(row)
-        cache.set(key, { session, confirmedAt: now })
-        touch(session, now)
-        return Option.some(session)
+    const ask = (lookup: Lookup, key: string) =>
+      Effect.suspend(() => {
+        const known = fresh(lookup, key)
+        return known === undefined ? confirm(lookup, key) : Effect.succeed(Option.some(known))
       })
 
     // After a lost connection any session may have ended unseen.
@@ -172,22 +217,11 @@ const makeSessions = (limits: SessionLimits) =>
       .pipe(Effect.ignore, Effect.delay("10 minutes"), Effect.forever, Effect.forkScoped)
 
     return Sessions.of({
-      peek: (hash) => fresh(byHash, hash),
-      peekById: (id) => fresh(byId, id),
-      find: Effect.fnUntraced(function* (hash) {
-        return yield* ask(
-          byHash,
-          hash,
-          database.run(sql<Row>`SELECT ${columns} FROM sessions WHERE secret_hash = ${hash} AND ${live}`)
-        )
-      }),
-      findById: Effect.fnUntraced(function* (id) {
-        return yield* ask(
-          byId,
-          id,
-          database.run(sql<Row>`SELECT ${columns} FROM sessions WHERE id = ${id} AND ${live}`)
-        )
-      }),
+      idleSeconds,
+      peek: (hash) => fresh(bySecret, hash),
+      peekById: (id) => fresh(bySessionId, id),
+      find: (hash) => ask(bySecret, hash),
+      findById: (id) => ask(bySessionId, id),
       create: Effect.fn("Sessions.create")(function* (input) {
         const secret = randomBytes(32).toString("base64url")
         const rows = yield* database.run(

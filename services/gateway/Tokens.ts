@@ -1,6 +1,6 @@
 /** Access and refresh tokens for REST clients (spec R10, R15): short signed ones, and rotating opaque ones whose reuse ends the family. */
 import { createHmac, hkdfSync, randomBytes } from "node:crypto"
-import { Clock, Context, Effect, Layer, Option, type Redacted, Redacted as Secret, Schema } from "effect"
+import { Clock, Context, Effect, Layer, type Redacted, Redacted as Secret, Schema } from "effect"
 import { BoundedMap } from "#shared/BoundedMap.ts"
 import type { TokenResponse } from "#shared/api/auth.ts"
 import { Unavailable } from "#shared/domain/errors.ts"
@@ -216,10 +216,10 @@ const makeTokens = (options: {
           SELECT r.session_id AS "sessionId", s.user_id AS "userId", r.scope, s.provider, s.auth_time AS "authTime",
             extract(epoch FROM now() - r.used_at)::float8 AS "usedSecondsAgo"
           FROM refresh_tokens r JOIN sessions s ON s.id = r.session_id
-          WHERE r.hash = ${tokenHash(token)} AND s.expires_at > now() FOR UPDATE OF r`
+          WHERE r.hash = ${tokenHash(token)} AND s.expires_at > now()
+            AND s.last_seen_at > now() - make_interval(secs => ${sessions.idleSeconds}) FOR UPDATE OF r`
         const family = rows[0]
-        // Too long unused counts as ended, even if its row has not been swept yet.
-        if (family === undefined || Option.isNone(yield* sessions.findById(family.sessionId))) return undefined
+        if (family === undefined) return undefined
         const next = successor(token)
         if (family.usedSecondsAgo === null) {
           yield* sql`UPDATE refresh_tokens SET used_at = clock_timestamp() WHERE hash = ${tokenHash(token)}`

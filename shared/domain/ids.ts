@@ -20,6 +20,8 @@ export type GrantId = typeof GrantId.Type
 const pool = new Uint8Array(4096)
 let used = pool.length
 const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+let lastTime = -1
+let timePrefix = ""
 
 /**
  * A new UUIDv7 for the time `now` (milliseconds since the epoch). The 74 random bits come from the platform's CSPRNG,
@@ -30,13 +32,26 @@ export const uuidv7 = (now: number): string => {
     crypto.getRandomValues(pool)
     used = 0
   }
-  const byte = (index: number) => hex[pool[used + index]!]!
-  const time = now.toString(16).padStart(12, "0")
-  const version = ((pool[used]! & 0x0f) | 0x70).toString(16)
-  const variant = ((pool[used + 2]! & 0x3f) | 0x80).toString(16)
-  const id =
-    `${time.slice(0, 8)}-${time.slice(8)}-${version}${byte(1)}-${variant}${byte(3)}-` +
-    `${byte(4)}${byte(5)}${byte(6)}${byte(7)}${byte(8)}${byte(9)}`
+  if (now !== lastTime) {
+    const time = now.toString(16).padStart(12, "0")
+    timePrefix = `${time.slice(0, 8)}-${time.slice(8)}-`
+    lastTime = now
+  }
+  const at = used
   used += 10
-  return id
+  return (
+    timePrefix +
+    hex[(pool[at]! & 0x0f) | 0x70]! +
+    hex[pool[at + 1]!]! +
+    "-" +
+    hex[(pool[at + 2]! & 0x3f) | 0x80]! +
+    hex[pool[at + 3]!]! +
+    "-" +
+    hex[pool[at + 4]!]! +
+    hex[pool[at + 5]!]! +
+    hex[pool[at + 6]!]! +
+    hex[pool[at + 7]!]! +
+    hex[pool[at + 8]!]! +
+    hex[pool[at + 9]!]!
+  )
 }

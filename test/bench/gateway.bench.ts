@@ -14,6 +14,7 @@ import { type Measured, startMeasured } from "./measured.ts"
 
 const rounds = 5
 const requestsPerRound = 20_000
+const warmUpRequests = 60_000
 const connectionCounts = [32, 256] as const
 const proxyCore = 0
 const otherCore = 1
@@ -118,8 +119,9 @@ const main = Effect.gen(function* () {
 
   const figures: Record<string, number> = {}
   for (const connections of connectionCounts) {
-    yield* round(bare, connections, requestsPerRound)
-    yield* round(gateway, connections, requestsPerRound)
+    // Both must have been compiled to their final form: what a server does for the rest of its life is measured.
+    yield* round(bare, connections, warmUpRequests)
+    yield* round(gateway, connections, warmUpRequests)
     const pairs: Array<{ readonly bare: number; readonly gateway: number }> = []
     for (let index = 0; index < rounds; index++) {
       pairs.push({

@@ -7,8 +7,8 @@ export interface Measured {
   readonly stop: () => void
 }
 
-/** On Linux with `taskset` the process runs on that core alone; elsewhere where the system puts it. */
-const pinned = (core: number): ReadonlyArray<string> => {
+/** The words before a command that keep it on one core: Linux with `taskset`; elsewhere it runs where the system puts it. */
+export const pinned = (core: number): ReadonlyArray<string> => {
   const taskset = Bun.which("taskset")
   return taskset === null ? [] : [taskset, "-c", String(core)]
 }
