@@ -36,11 +36,16 @@ export interface GatewayConfig {
   readonly trustedProxies: ReturnType<typeof trustedNetworks>
   readonly file: string
   readonly settings: SettingsFile
+  /** Of the file's text as it was read. */
+  readonly settingsHash: string
   readonly providers: ReadonlyArray<ProviderConfig>
 }
 
-/** Reads a settings file and gives it with the hash of its text, by which a change is seen. */
-export const readSettings = (file: string, publicUrl: string) =>
+/**
+ * Reads a settings file and gives it with the hash of its text, by which a change is seen. `hosts` are the gateway's public
+ * names, if they are known: a route for another would never be asked.
+ */
+export const readSettings = (file: string, publicUrl: string, hosts?: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const text = yield* Effect.try({
       try: () => readFileSync(file, "utf8"),
@@ -49,6 +54,15 @@ export const readSettings = (file: string, publicUrl: string) =>
     const settings = parseSettings(text, publicUrl)
     if (Result.isFailure(settings)) {
       return yield* new ConfigInvalid({ key: `GATEWAY_FILE ${file}`, detail: settings.failure.message })
+    }
+    for (const [index, route] of settings.success.routes.entries()) {
+      const unknown = hosts && route.hosts?.find((host) => !hosts.includes(host.toLowerCase()))
+      if (unknown !== undefined) {
+        return yield* new ConfigInvalid({
+          key: `routes.${index}.hosts`,
+          detail: `${unknown} is no public host name (GATEWAY_HOSTS)`
+        })
+      }
     }
     return { settings: settings.success, hash: createHash("sha256").update(text).digest("hex") }
   })
@@ -107,20 +121,11 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
           detail: error instanceof Error ? error.message : "not a list of networks"
         })
     })
-    const { settings } = yield* readSettings(read.file, publicUrl.origin)
+    const hosts = [...new Set([publicUrl.hostname, ...read.hosts].map((host) => host.toLowerCase()))]
+    const { hash, settings } = yield* readSettings(read.file, publicUrl.origin, hosts)
     const providers: Array<ProviderConfig> = []
     for (const provider of settings.providers) {
       providers.push({ settings: provider, clientSecret: yield* clientSecret(provider, env) })
-    }
-    const hosts = [...new Set([publicUrl.hostname, ...read.hosts].map((host) => host.toLowerCase()))]
-    for (const [index, route] of settings.routes.entries()) {
-      const unknown = route.hosts?.find((host) => !hosts.includes(host.toLowerCase()))
-      if (unknown !== undefined) {
-        return yield* new ConfigInvalid({
-          key: `routes.${index}.hosts`,
-          detail: `${unknown} is no public host name (GATEWAY_HOSTS)`
-        })
-      }
     }
     return {
       environment: read.environment,
@@ -132,6 +137,7 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
       trustedProxies: networks,
       file: read.file,
       settings,
+      settingsHash: hash,
       providers
     }
   })

@@ -62,18 +62,19 @@ const layers = (config: GatewayConfig, live: Live, env: Env) => {
 const reloadSeconds = 2
 
 const reload = (config: GatewayConfig, live: Live) => {
-  let seen: string | undefined
+  let seen = config.settingsHash
   let failed: string | undefined
-  return readSettings(config.file, config.publicUrl).pipe(
+  return readSettings(config.file, config.publicUrl, config.hosts).pipe(
     Effect.flatMap(({ hash, settings }) =>
       Effect.suspend(() => {
-        const changed = seen !== undefined && seen !== hash
-        seen = hash
         failed = undefined
-        if (!changed) return Effect.void
+        if (seen === hash) return Effect.void
+        seen = hash
         live.routes = makeRouteTable(settings.routes, config.environment, config.hosts)
         live.seeds = settings
-        return Effect.logInfo("settings file reloaded")
+        return JSON.stringify(settings.providers) === JSON.stringify(config.settings.providers)
+          ? Effect.logInfo("settings file reloaded")
+          : Effect.logWarning("settings file reloaded; its providers take effect with the next start")
       })
     ),
     Effect.catch((error) => {

@@ -16,7 +16,7 @@ const status = async (path: string) => (await gateway.ask(path)).status
 
 beforeAll(async () => {
   echo = startEcho()
-  gateway = await startGateway({ settings: content("/one") })
+  gateway = await startGateway({ settings: content("/one"), env: { LOG_LEVEL: "Warn" } })
 })
 afterAll(async () => {
   await gateway?.stop()
@@ -41,6 +41,10 @@ const bad: Readonly<Record<string, () => object | string>> = {
   "an unknown key": () => ({ ...content("/three"), surprise: true }),
   "two routes that overlap": () => content("/three", "/three"),
   "a route on the gateway's own paths": () => content("/auth/three"),
+  "a route for a host that is not public": () => ({
+    ...content(),
+    routes: [{ ...content("/three").routes[0], hosts: ["localhots"] }]
+  }),
   "nothing at all": () => ""
 }
 for (const [what, wrong] of Object.entries(bad)) {
@@ -58,6 +62,14 @@ for (const [what, wrong] of Object.entries(bad)) {
     expect(await status("/three")).toBe(401)
   })
 }
+
+test("changed providers are told to need a restart", async () => {
+  const log = spyOn(console, "log").mockImplementation(() => {})
+  gateway.writeSettings({ ...content("/five"), providers: [] })
+  await eventually("the new route is there", async () => (await status("/five")) === 200)
+  expect(log.mock.calls.flat().join()).toContain("providers take effect with the next start")
+  log.mockRestore()
+})
 
 test("a good file after a bad one takes effect", async () => {
   gateway.writeSettings("routes: [")
