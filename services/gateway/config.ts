@@ -1,7 +1,7 @@
 /** The gateway's settings from its environment, and the file they name; checks all that can be checked without a network. */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
-import { Config, Duration, Effect, type Redacted, Result, Schema } from "effect"
+import { Config, Duration, Effect, Redacted, Result, Schema } from "effect"
 import { ConfigInvalid, type Env, readConfig, secret, strongSecret } from "#shared/config.ts"
 import { Environment } from "#shared/domain/rights.ts"
 import { trustedNetworks } from "./clientAddress.ts"
@@ -103,6 +103,10 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
         key: "GATEWAY_PUBLIC_URL",
         detail: "must be https; plain http is a development default, for a loopback address only"
       })
+    }
+    const database = Redacted.value(read.databaseUrl)
+    if (!/^postgres(?:ql)?:\/\//u.test(database) || !URL.canParse(database)) {
+      return yield* new ConfigInvalid({ key: "GATEWAY_DATABASE_URL", detail: "must be a postgres:// URL" })
     }
     for (const [key, limit] of [
       ["GATEWAY_SESSION_IDLE", read.sessionIdle],

@@ -1,5 +1,5 @@
 /** R20: a setting that is unknown, missing, weak or unsafe stops the start, by its key's name and never by its value. */
-import { afterAll, describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -7,6 +7,9 @@ import { Duration, Effect, Redacted, Result } from "effect"
 import { stringify } from "yaml"
 import { gatewayConfig } from "#gateway/config.ts"
 import type { Env } from "#shared/config.ts"
+import { eventually, provider, startGateway } from "#test/gateway/fixture.ts"
+
+setDefaultTimeout(60_000)
 
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-config-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -79,6 +82,8 @@ const wrong: ReadonlyArray<readonly [what: string, env: Env, key: string]> = [
     "GATEWAY_SECRET_FILE"
   ],
   ["no DB", without("GATEWAY_DATABASE_URL"), "GATEWAY_DATABASE_URL"],
+  ["a DB of another kind", { GATEWAY_DATABASE_URL: "mysql://u:planted-password@db/x" }, "GATEWAY_DATABASE_URL"],
+  ["a DB that is no URL", { GATEWAY_DATABASE_URL: "planted-password" }, "GATEWAY_DATABASE_URL"],
   ["no environment", without("ENVIRONMENT"), "ENVIRONMENT"],
   ["an environment that is no label", { ENVIRONMENT: "Prod/planted-value" }, "ENVIRONMENT"],
   ["no public URL", without("GATEWAY_PUBLIC_URL"), "GATEWAY_PUBLIC_URL"],
@@ -150,4 +155,27 @@ describe("R20: the start is refused, by the key's name", () => {
       }
     }
   })
+})
+
+test("R20: a reloaded file with a route for a host that is not ours leaves the old one in force", async () => {
+  const route = (path: string, more: object = {}) => ({
+    ...settings().routes[0],
+    path,
+    upstream: "http://127.0.0.1:1",
+    ...more
+  })
+  const log = spyOn(console, "log").mockImplementation(() => {})
+  const gateway = await startGateway({ settings: { providers: [provider], routes: [route("/one")] } })
+  try {
+    expect((await gateway.ask("/one")).status).toBe(502)
+    gateway.writeSettings({ providers: [provider], routes: [route("/two", { hosts: ["other.test"] })] })
+    await eventually("the fault is logged", async () => {
+      await gateway.ask("/one")
+      return log.mock.calls.some(([line]) => String(line).includes("other.test is no public host name"))
+    })
+    expect((await gateway.ask("/one")).status).toBe(502)
+  } finally {
+    log.mockRestore()
+    await gateway.stop()
+  }
 })

@@ -1,0 +1,77 @@
+/** The gateway DB's schema: made once, however many gateways start at once, with the built-in roles and the rules it keeps by itself. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { builtInRoles } from "#shared/domain/rights.ts"
+import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
+
+setDefaultTimeout(60_000)
+
+const settings = { providers: [provider], routes: [] }
+let database: FreshDatabase
+let gateways: ReadonlyArray<GatewayFixture>
+beforeAll(async () => {
+  database = await freshDatabase("gateway")
+  gateways = await Promise.all(
+    [1, 2, 3].map(() => startGateway({ settings, database: { ...database, drop: async () => {} } }))
+  )
+})
+afterAll(async () => {
+  await Promise.all((gateways ?? []).map((gateway) => gateway.stop()))
+  await database?.drop()
+})
+
+test("three gateways that start at once on an empty DB migrate it once and share one pair of keys", async () => {
+  expect(await database.query("SELECT name FROM effect_sql_migrations")).toEqual([{ name: "identity" }])
+  expect(await database.query("SELECT state FROM signing_keys ORDER BY state")).toEqual([
+    { state: "current" },
+    { state: "next" }
+  ])
+  const person = await gateways[0]!.person()
+  const token = await gateways[0]!.token(person)
+  for (const gateway of gateways) {
+    const byCookie = await gateway.ask("/auth/me", { headers: { cookie: person.cookie } })
+    expect(byCookie.status).toBe(200)
+  }
+  // The issuer is part of a token: another public URL is another gateway.
+  const foreign = await gateways[1]!.ask("/auth/me", { headers: { authorization: `Bearer ${token}` } })
+  expect(foreign.status).toBe(401)
+})
+test("the built-in roles are there, with their rights in order", async () => {
+  for (const role of builtInRoles) {
+    const rows = await database.query(
+      `SELECT environment, service, action, effect FROM role_rights WHERE role = '${role.name}' ORDER BY position`
+    )
+    expect(rows).toEqual(role.rights as never)
+  }
+  expect(await database.query("SELECT 1 FROM roles WHERE built_in")).toHaveLength(builtInRoles.length)
+})
+test("every change that decisions depend on gives a new version, a login alone none", async () => {
+  const version = async () => (await database.query("SELECT version::text AS v FROM rights_version"))[0]!["v"]
+  const person = await gateways[0]!.person([])
+  let last = await version()
+  for (const statement of [
+    `INSERT INTO grants (user_id, role, environment) VALUES ('${person.userId}', 'viewer', '*')`,
+    "UPDATE role_rights SET effect = effect WHERE role = 'viewer'",
+    "UPDATE roles SET description = 'x' WHERE name = 'viewer'",
+    `UPDATE users SET disabled = true WHERE id = '${person.userId}'`,
+    `DELETE FROM users WHERE id = '${person.userId}'`
+  ]) {
+    await database.query(statement)
+    const now = await version()
+    expect([statement, now === last]).toEqual([statement, false])
+    last = now
+  }
+  await database.query("UPDATE users SET last_login_at = now()")
+  expect(await version()).toBe(last)
+})
+test("who is removed leaves no session, grant or token behind", async () => {
+  const person = await gateways[0]!.person()
+  await database.query(
+    `INSERT INTO refresh_tokens (hash, session_id, scope) VALUES ('h', '${person.sessionId}', '*:*')`
+  )
+  await database.query(`DELETE FROM users WHERE id = '${person.userId}'`)
+  for (const table of ["sessions", "grants"]) {
+    expect(await database.query(`SELECT 1 FROM ${table} WHERE user_id = '${person.userId}'`)).toEqual([])
+  }
+  expect(await database.query("SELECT 1 FROM refresh_tokens")).toEqual([])
+})
