@@ -77,7 +77,9 @@ export const startPlatform = Effect.fn("startPlatform")(function* (options: Plat
 
 const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptions, scope: Scope.Closeable) {
   const idpPort = port + 1
-  // The data folder first: whoever has it is asked about before any port, because a second start is the likelier mistake.
+  // A taken port is told before anything is started, except where a second start of the same platform is the likelier
+  // mistake: then the data folder tells who has it.
+  if (!existsSync(join(dataDir, "owner.pid"))) yield* claimPort(port)
   const postgres = yield* startPostgres({ dataDir })
   yield* claimPort(port)
   const url = `http://localhost:${port}`
