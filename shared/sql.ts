@@ -49,8 +49,11 @@ const unreachable = new Set([
   "StatementTimeoutError"
 ])
 
-/** SQLSTATE classes of a server that is there and cannot serve: 53 resources (disk full), 57P shutdown, 58 system, 25006 read-only. */
-const unable = /^(?:53|57P|58|25006|08)/u
+/**
+ * SQLSTATE classes of a server that is there and cannot serve: 53 resources (disk full), 57P shutdown, 58 system, 25006
+ * read-only, 3D000 no such database (yet).
+ */
+const unable = /^(?:53|57P|58|25006|08|3D000)/u
 
 const isUnavailability = (error: SqlError.SqlError): boolean => {
   if (unreachable.has(error.reason._tag)) return true

@@ -1,8 +1,13 @@
 /** R5 and R12: every decision agrees with the DB, a change of rights takes effect in seconds, and nothing is allowed while the DB is away. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { Effect, Layer, Redacted, References } from "effect"
+import { TestClock } from "effect/testing"
+import { migrations } from "#gateway/migrations/index.ts"
+import { freshFor, Rights } from "#gateway/Rights.ts"
+import { Database } from "#shared/sql.ts"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
 import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
-import { type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
+import { freshDatabase, type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
 
 setDefaultTimeout(60_000)
 
@@ -278,18 +283,19 @@ describe("R5, R20: without the DB", () => {
       })
       const asked = performance.now()
       const cookie = { headers: { cookie: owner.cookie } }
-      const [read, erase, answer, me, login, stranger, ready, live] = await Promise.all([
+      const [read, erase, answer, me, begun, login, stranger, ready, live] = await Promise.all([
         status("GET"),
         status("DELETE"),
         own.ask("/admin/x", cookie),
         own.ask("/auth/me", cookie),
+        own.ask("/auth/login?provider=hub"),
         own.ask("/auth/login", { headers: { accept: "text/html" } }),
         own.ask("/admin/x"),
         own.service.internal(new Request("http://i/readyz")),
         own.service.internal(new Request("http://i/livez"))
       ])
       expect(performance.now() - asked).toBeLessThan(5000)
-      expect([read, erase, answer.status, me.status]).toEqual([503, 503, 503, 503])
+      expect([read, erase, answer.status, me.status, begun.status]).toEqual([503, 503, 503, 503, 503])
       expect(answer.headers.get("retry-after")).toBe("2")
       // Who shows nothing is told to log in, as ever.
       expect([login.status, stranger.status]).toEqual([200, 401])
@@ -311,4 +317,28 @@ describe("R5, R20: without the DB", () => {
       (postgres) => postgres.pause(),
       (postgres) => postgres.resume()
     ))
+})
+
+test("R5: remembered rights serve for five seconds without the DB, and not a millisecond longer", async () => {
+  const database = await freshDatabase("gateway")
+  const layer = Rights.layer.pipe(
+    Layer.provide(
+      Database.layer({ name: "the gateway DB", url: Redacted.make(database.url), applicationName: "test", migrations })
+    ),
+    Layer.provideMerge(TestClock.layer()),
+    Layer.provide(Layer.succeed(References.MinimumLogLevel, "None"))
+  )
+  await Effect.runPromise(
+    Effect.gen(function* () {
+      const rights = yield* Rights
+      yield* rights.snapshot
+      yield* Effect.promise(database.drop)
+      yield* TestClock.adjust(freshFor)
+      expect(rights.peek()).toBeDefined()
+      yield* TestClock.adjust(1)
+      expect(rights.peek()).toBeUndefined()
+      expect((yield* Effect.flip(rights.snapshot))._tag).toBe("Unavailable")
+    }).pipe(Effect.provide(layer))
+  )
+  expect(freshFor).toBe(5000)
 })
