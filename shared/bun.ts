@@ -60,7 +60,7 @@ const unhurried =
   (fetch: Service["fetch"]): Handler =>
   (request, server) => {
     const watch = (response: Response) => {
-      if (response.headers.get("content-type")?.startsWith("text/event-stream")) server.timeout(request, 0)
+      if (/^text\/event-stream/iu.test(response.headers.get("content-type") ?? "")) server.timeout(request, 0)
       return response
     }
     const response = fetch(request, server)
