@@ -35,10 +35,17 @@ export interface Caller {
 export type Identified =
   | { readonly _tag: "Caller"; readonly caller: Caller }
   | { readonly _tag: "Anonymous" }
-  | { readonly _tag: "Stale"; readonly via: "cookie" | "bearer"; readonly reason: string }
+  | {
+      readonly _tag: "Stale"
+      readonly via: "cookie" | "bearer"
+      readonly reason: string
+      /** The browser has a newer cookie by now, which this answer must not delete. */
+      readonly keepCookie?: true
+    }
 
 const anonymous: Identified = { _tag: "Anonymous" }
 const staleCookie: Identified = { _tag: "Stale", via: "cookie", reason: "the session has ended" }
+const replacedCookie: Identified = { ...staleCookie, reason: "a new login has replaced this session", keepCookie: true }
 const staleToken = (reason: string): Identified => ({ _tag: "Stale", via: "bearer", reason })
 
 const maxBearerLength = 8192
@@ -171,7 +178,8 @@ const makeGate = (issuer: string) =>
       const snapshot = yield* rights.snapshot
       if (credential._tag === "Cookie") {
         const session = yield* sessions.find(credential.secretHash)
-        return Option.isNone(session) ? staleCookie : yield* settled(byCookie(session.value), snapshot)
+        if (Option.isSome(session)) return yield* settled(byCookie(session.value), snapshot)
+        return sessions.wasReplaced(credential.secretHash) ? replacedCookie : staleCookie
       }
       if (credential._tag !== "Bearer") return anonymous
       yield* keys.lookAgain

@@ -213,7 +213,7 @@ const makeLogins = (options: {
         ip: callback.ip
       })
       if (callback.previous !== undefined) {
-        yield* Effect.ignore(sessions.end(callback.previous.userId, callback.previous.id, "replaced by a new login"))
+        yield* Effect.ignore(sessions.replace(callback.previous.userId, callback.previous.id))
       }
       const pending = yield* database.run(
         Effect.andThen(

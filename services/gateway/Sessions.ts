@@ -11,6 +11,8 @@ import { Audit } from "./Audit.ts"
 
 /** Milliseconds a session may be served from memory before the DB confirms it again. */
 const confirmEvery = 5000
+/** Milliseconds for which a replaced session's cookie is remembered: longer than any request that was under way takes. */
+const replacedFor = 60_000
 /** Milliseconds between two writes of `last_seen_at` for one session. */
 const touchEvery = 60_000
 
@@ -70,6 +72,13 @@ export class Sessions extends Context.Service<
       limit: number,
       after: string | undefined
     ) => Effect.Effect<ReadonlyArray<SessionView>, Unavailable>
+    /** Ends the session that a new login of the same browser replaces. */
+    readonly replace: (userId: string, id: string) => Effect.Effect<void, NotFound | Unavailable>
+    /**
+     * Whether a cookie's session was replaced a moment ago: a request that was under way with the old cookie must not take
+     * the new one from the browser with its answer.
+     */
+    readonly wasReplaced: (secretHash: string) => boolean
     /** Ends one session of this user; another's is as if it did not exist. */
     readonly end: (userId: string, id: string, reason: string) => Effect.Effect<void, NotFound | Unavailable>
   }
@@ -100,6 +109,7 @@ const makeSessions = (limits: SessionLimits) =>
     const byHash = new BoundedMap<Entry>(20_000)
     const byId = new BoundedMap<Entry>(20_000)
     const touched = new BoundedMap<number>(20_000)
+    const replaced = new BoundedMap<number>(5000)
 
     const columns = sql.unsafe(
       `id, kind, user_id AS "userId", provider, auth_time AS "authTime", expires_at AS "expiresAt", last_seen_at AS "lastSeenAt"`
@@ -216,6 +226,22 @@ const makeSessions = (limits: SessionLimits) =>
       .run(sql`DELETE FROM sessions WHERE NOT (${live})`)
       .pipe(Effect.ignore, Effect.delay("10 minutes"), Effect.forever, Effect.forkScoped)
 
+    const end = Effect.fnUntraced(function* (userId: string, id: string, reason: string) {
+      const ended = yield* database.transaction(
+        Effect.gen(function* () {
+          const rows = yield* sql<{ hash: string | null }>`DELETE FROM sessions WHERE id = ${id} AND user_id = ${userId}
+            RETURNING secret_hash AS hash`
+          if (rows.length > 0)
+            yield* audit.record({ event: "session.ended", actor: userId, sessionId: id, detail: { reason } })
+          return rows[0]
+        })
+      )
+      if (ended === undefined) return yield* new NotFound({ resource: "session" })
+      byId.delete(id)
+      for (const [hash, entry] of byHash.entries()) if (entry.session.id === id) byHash.delete(hash)
+      return ended.hash
+    })
+
     return Sessions.of({
       idleSeconds,
       peek: (hash) => fresh(bySecret, hash),
@@ -256,17 +282,13 @@ const makeSessions = (limits: SessionLimits) =>
         }))
       }),
       end: Effect.fn("Sessions.end")(function* (userId, id, reason) {
-        const ended = yield* database.transaction(
-          Effect.gen(function* () {
-            const rows = yield* sql`DELETE FROM sessions WHERE id = ${id} AND user_id = ${userId} RETURNING id`
-            if (rows.length > 0)
-              yield* audit.record({ event: "session.ended", actor: userId, sessionId: id, detail: { reason } })
-            return rows.length
-          })
-        )
-        if (ended === 0) return yield* new NotFound({ resource: "session" })
-        byId.delete(id)
-        for (const [hash, entry] of byHash.entries()) if (entry.session.id === id) byHash.delete(hash)
-      })
+        yield* end(userId, id, reason)
+      }),
+      replace: Effect.fn("Sessions.replace")(function* (userId, id) {
+        const hash = yield* end(userId, id, "replaced by a new login")
+        if (hash !== null) replaced.set(hash, yield* Clock.currentTimeMillis)
+      }),
+      wasReplaced: (hash) =>
+        clock.currentTimeMillisUnsafe() - (replaced.get(hash) ?? Number.NEGATIVE_INFINITY) < replacedFor
     })
   })

@@ -63,10 +63,11 @@ const markOf = (path: string) => tokenHash(path).slice(0, 16)
 export const loginAnswer = (
   asked: Asked,
   target: { readonly path: string; readonly query: string },
-  stale: { readonly via: "cookie" | "bearer"; readonly reason: string } | undefined
+  stale: { readonly via: "cookie" | "bearer"; readonly reason: string; readonly keepCookie?: true } | undefined
 ): Response => {
   const headers = new Headers({ "cache-control": "no-store" })
-  if (stale?.via === "cookie") headers.append("set-cookie", setCookie(sessionCookie, "", 0))
+  if (stale?.via === "cookie" && stale.keepCookie !== true)
+    headers.append("set-cookie", setCookie(sessionCookie, "", 0))
   if (isNavigation(asked.method, asked.headers)) {
     const mark = markOf(target.path)
     if (!cookieValues(asked.headers.get("cookie"), redirectCookie).includes(mark)) {

@@ -1,7 +1,7 @@
 /** The gateway's own routes (`/auth`, `/.well-known`): login, sessions, tokens, users, roles and grants; one line of Effect per route. */
 import { randomBytes } from "node:crypto"
 import { jwt } from "@elysiajs/jwt"
-import { Effect, Schema } from "effect"
+import { Context, Effect, Schema } from "effect"
 import type { JWTVerifyOptions } from "jose"
 import { GrantInput, RoleInput, sessionGrantType, UserPatch } from "#shared/api/auth.ts"
 import { PageQuery } from "#shared/api/paging.ts"
@@ -433,6 +433,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
         ),
       { detail: routeDetails.openapi }
     )
+  const sessions = Context.get(built.context, Sessions)
   const ownDescription: Paths = describeApp(app)
 
   const endpoint = tokenRoutes({
@@ -461,7 +462,9 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
     }
     const response = who instanceof Response ? who : await app.fetch(request)
     // A cookie that is no session (any more) goes, wherever it is shown; a failed login says nothing about it.
-    if (response.status === 401 && !headers.has("authorization") && !isWithin(path, "/auth/callback")) {
+    const credential = credentialOf(headers)
+    const newer = credential._tag === "Cookie" && sessions.wasReplaced(credential.secretHash)
+    if (response.status === 401 && !newer && !headers.has("authorization") && !isWithin(path, "/auth/callback")) {
       response.headers.append("set-cookie", setCookie(sessionCookie, "", 0))
     }
     if (response.status < 400 || method !== "GET") return response

@@ -312,6 +312,20 @@ describe("R6: several tabs of one browser", () => {
 })
 
 describe("R8: a login makes a new session", () => {
+  test("an answer to a request that was under way with the replaced cookie leaves the new one alone", async () => {
+    const browser = makeBrowser(gateway)
+    await logIn(browser, fake, "two-tabs")
+    const before = browser.session()!
+    await logIn(browser, fake, "two-tabs")
+    for (const path of ["/auth/me", "/echo/x"]) {
+      const late = await gateway.ask(path, { headers: { cookie: `__Host-gatehouse=${before}` } })
+      expect(late.status).toBe(401)
+      expect(late.headers.getSetCookie()).toEqual([])
+    }
+    const stranger = await gateway.ask("/auth/me", { headers: { cookie: `__Host-gatehouse=${"x".repeat(43)}` } })
+    expect(stranger.headers.getSetCookie().join()).toContain("Max-Age=0")
+  })
+
   test("with a new secret, and the one before is gone", async () => {
     const browser = browserOf()
     await logIn(browser, fake, "renewed")
