@@ -217,6 +217,10 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
           return run(
             request,
             Effect.gen(function* () {
+              // Who is logged in by now, in another tab perhaps, goes where they wanted to; with the DB away the page is shown.
+              const who = yield* Effect.option(Gate.use((gate) => gate.identify(credentialOf(request.headers))))
+              if (who._tag === "Some" && who.value._tag === "Caller")
+                return redirect(safeReturnTo(return_to, origin), [])
               const { list } = yield* Providers
               const choices = yield* Effect.forEach(list, ({ available, id, label }) =>
                 Effect.map(available, (is) => ({ id, label, available: is }))

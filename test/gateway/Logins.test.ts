@@ -312,6 +312,15 @@ describe("R6: several tabs of one browser", () => {
 })
 
 describe("R8: a login makes a new session", () => {
+  test("and who has one is led past the login page, to nowhere else than here", async () => {
+    const browser = makeBrowser(gateway)
+    await logIn(browser, fake, "logged-in")
+    const led = await browser.get("/auth/login?return_to=%2Fecho%2Fx%3Fa%3D1")
+    expect([led.status, led.headers.get("location")]).toEqual([302, "/echo/x?a=1"])
+    const astray = await browser.get("/auth/login?return_to=%2F%2Fevil.example")
+    expect([astray.status, astray.headers.get("location")]).toEqual([302, "/"])
+  })
+
   test("an answer to a request that was under way with the replaced cookie leaves the new one alone", async () => {
     const browser = makeBrowser(gateway)
     await logIn(browser, fake, "two-tabs")
