@@ -18,7 +18,6 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import { Unavailable } from "./domain/errors.ts"
 
 export { SqlClient, SqlError }
-export type Sql = SqlClient.SqlClient
 
 /** Each migration by its ordered name, `0001_what`; forward only. */
 export type Migrations = Readonly<Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>>

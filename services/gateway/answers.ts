@@ -1,9 +1,8 @@
 /** The gateway's own answers on the data path (common answers, R16, R27): the right form for the right client; must not decide anything. */
 import type { Problem } from "#shared/api/problem.ts"
 import { problemOf, problemResponse } from "#shared/problem.ts"
-import { redirectCookie, sessionCookie, setCookie } from "./cookies.ts"
+import { cookieValues, redirectCookie, sessionCookie, setCookie } from "./cookies.ts"
 import { errorPage } from "./pages.ts"
-import { cookieValues } from "./cookies.ts"
 import { tokenHash } from "#shared/jws.ts"
 
 /** Whether a person looks at the answer: a navigation, or a GET that prefers HTML and is no script's. A HEAD is nobody's. */

@@ -17,6 +17,7 @@ import { join } from "node:path"
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { type EmbeddedPostgres, startPostgres } from "#dev/postgres.ts"
+import { skipUnless } from "#test/shared/skip.ts"
 import { until } from "#test/shared/until.ts"
 
 // A cold start takes about a second; a loaded machine may need several.
@@ -161,8 +162,8 @@ describe("a running server", () => {
     expect(await Effect.runPromise(query(pg.url("data", "data"), "SELECT 1 AS one"))).toEqual([{ one: 1 }])
   })
 
-  test.skipIf(!isRoot || process.platform !== "linux")(
-    "runs as an unprivileged user when started by root (skipped: not root on Linux)",
+  skipUnless(isRoot && process.platform === "linux", "not root on Linux").test(
+    "runs as an unprivileged user when started by root",
     () => {
       const status = readFileSync(`/proc/${pg.pid}/status`, "utf8")
       const [uid, groups] = [/^Uid:\s+(\d+)/m.exec(status)?.[1], /^Groups:\s*(.*?)\s*$/m.exec(status)?.[1]]
@@ -272,8 +273,8 @@ test("keeps its socket in a short folder of its own when the data folder's path 
   )
 })
 
-test.skipIf(!isRoot)(
-  "as root, keeps the server's files elsewhere when its user cannot reach them (skipped: not root)",
+skipUnless(isRoot, "not root").test(
+  "as root, keeps the server's files elsewhere when its user cannot reach them",
   async () => {
     const closed = freshDir()
     mkdirSync(join(closed, "data"))
