@@ -21,7 +21,10 @@ afterAll(async () => {
 })
 
 test("three gateways that start at once on an empty DB migrate it once and share one pair of keys", async () => {
-  expect(await database.query("SELECT name FROM effect_sql_migrations")).toEqual([{ name: "identity" }])
+  expect(await database.query("SELECT name FROM effect_sql_migrations")).toEqual([
+    { name: "identity" },
+    { name: "workloads" }
+  ])
   expect(await database.query("SELECT state FROM signing_keys ORDER BY state")).toEqual([
     { state: "current" },
     { state: "next" }
