@@ -225,7 +225,7 @@ const makeStore = Effect.gen(function* () {
   ) {
     return yield* database.transaction(
       Effect.gen(function* () {
-        const moved = yield* sql<{ readonly id: string }>`UPDATE incidents SET remedy = ${to},
+        const update = sql<{ readonly id: string }>`UPDATE incidents SET remedy = ${to},
           remedy_at = CASE WHEN remedy = ${to} THEN remedy_at ELSE now() END,
           advice = ${fields.advice ?? ""},
           wish = CASE WHEN ${fields.wish === undefined} THEN wish ELSE ${json(fields.wish)}::text::jsonb END,
@@ -235,10 +235,14 @@ const makeStore = Effect.gen(function* () {
           verification = coalesce(${json(fields.verification)}::text::jsonb, verification),
           round = round + ${fields.nextRound === true ? 1 : 0}
           WHERE id = ${id} AND remedy = ${from} RETURNING id`
+        // A savepoint: what the one-remedy rule refuses must not undo the transaction around it.
+        const moved = yield* sql
+          .withTransaction(update)
+          .pipe(Effect.catchReason("SqlError", "UniqueViolation", () => Effect.succeed([])))
         if (moved.length === 0) return false
         if (from !== to) yield* record(id, entry)
         return true
-      }).pipe(Effect.catchReason("SqlError", "UniqueViolation", () => Effect.succeed(false)))
+      })
     )
   })
 

@@ -33,9 +33,11 @@ const walk = (before: unknown, after: unknown, path: string, found: Array<FieldC
   if (isNothing(before) && isNothing(after)) return
   const left = keyed(before)
   const right = keyed(after)
-  if (left !== undefined && right !== undefined) {
-    const a = new Map(left)
-    const b = new Map(right)
+  // A whole new object is told field by field only where a field of it may be no change of a person's.
+  const inner = path === "" || path.startsWith("/metadata")
+  if ((left !== undefined && right !== undefined) || (inner && (left ?? right) !== undefined)) {
+    const a = new Map(left ?? [])
+    const b = new Map(right ?? [])
     for (const key of new Set([...a.keys(), ...b.keys()])) walk(a.get(key), b.get(key), `${path}/${escape(key)}`, found)
     return
   }
