@@ -42,7 +42,9 @@ const makeEvents = Effect.gen(function* () {
   const numberOf = (lastId: string | undefined) => {
     if (lastId === undefined) return newest
     const [given, number] = lastId.split("-")
-    return given === process && /^\d{1,15}$/u.test(number ?? "") && Number(number) <= newest ? Number(number) : undefined
+    return given === process && /^\d{1,15}$/u.test(number ?? "") && Number(number) <= newest
+      ? Number(number)
+      : undefined
   }
 
   /** One event as it is sent, after a `reset` if `last` is not the one before it. */
@@ -71,8 +73,7 @@ const makeEvents = Effect.gen(function* () {
           const events = Stream.concat(Stream.fromIterable(backlog), Stream.fromSubscription(live)).pipe(
             Stream.mapAccum(
               () => from ?? newest,
-              (last, one) =>
-                one.number <= last ? ([last, []] as const) : ([one.number, next(last, one)] as const)
+              (last, one) => (one.number <= last ? ([last, []] as const) : ([one.number, next(last, one)] as const))
             )
           )
           return from === undefined ? Stream.concat(Stream.succeed(start), events) : events
