@@ -1,0 +1,5 @@
+/** The scheduler's migrations in their order; forward only. */
+import type { Migrations } from "#shared/sql.ts"
+import { jobs } from "./0001_jobs.ts"
+
+export const migrations: Migrations = { "0001_jobs": jobs }

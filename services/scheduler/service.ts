@@ -1,0 +1,65 @@
+/** The composition of the scheduler: its configuration turned into a running service. */
+import { ConfigProvider, Effect, Layer } from "effect"
+import { Identity } from "#shared/auth.ts"
+import { type Env, processEnv, readConfig } from "#shared/config.ts"
+import { makeService, type Service } from "#shared/service.ts"
+import { Database } from "#shared/sql.ts"
+import { logging } from "#shared/telemetry.ts"
+import { type SchedulerConfig, schedulerConfig } from "./config.ts"
+import { makeFetch } from "./http.ts"
+import { JobHandlers } from "./JobHandler.ts"
+import { JobLogs } from "./JobLogs.ts"
+import { JobLogStore } from "./JobLogStore.ts"
+import { Jobs } from "./Jobs.ts"
+import { JobSignals } from "./JobSignals.ts"
+import { migrations } from "./migrations/index.ts"
+import { postgresJobStore } from "./PostgresJobStore.ts"
+import { SchedulerEvents } from "./SchedulerEvents.ts"
+import { WatchState } from "./WatchState.ts"
+import { Workers } from "./Workers.ts"
+
+/** What tests and the platform in one process put in the place of what configuration would choose. */
+export interface Overrides {
+  /** Registers further kinds of job. */
+  readonly handlers?: Layer.Layer<never, never, JobHandlers>
+}
+
+const layerOf = (config: SchedulerConfig, env: Env, overrides: Overrides) =>
+  Layer.mergeAll(Workers.layer(config), overrides.handlers ?? Layer.empty).pipe(
+    Layer.provideMerge(Jobs.layer),
+    Layer.provideMerge(JobLogs.layer),
+    Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore)),
+    Layer.provideMerge(Layer.mergeAll(JobHandlers.layer, SchedulerEvents.layer, WatchState.off)),
+    Layer.provideMerge(Identity.layer({ service: "scheduler", ...config.identity })),
+    Layer.provideMerge(
+      Database.layer({
+        name: "logging DB",
+        url: config.databaseUrl,
+        applicationName: "gatehouse-scheduler",
+        migrations,
+        maxConnections: config.maxConnections
+      })
+    ),
+    Layer.provideMerge(
+      logging("scheduler").pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env))))
+    ),
+    Layer.orDie
+  )
+
+/** Builds the scheduler from `env`; rejects with ConfigInvalid. */
+export const make = async (env: Env = processEnv(), overrides: Overrides = {}): Promise<Service> => {
+  const config = await Effect.runPromise(readConfig(schedulerConfig, env, ["SCHEDULER_"]))
+  return makeService({
+    name: "scheduler",
+    layer: layerOf(config, env, overrides),
+    fetch: (built) => {
+      // Claiming ends with the wish to stop, not with the last request.
+      built.stopping.addEventListener("abort", () => built.runtime.runFork(Workers.use((workers) => workers.drain)))
+      return makeFetch(built)
+    },
+    ready: {
+      database: Database.use((database) => database.ready),
+      identity: Identity.use((identity) => identity.ready)
+    }
+  })
+}
