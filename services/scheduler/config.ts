@@ -2,6 +2,8 @@
 import { Config, ConfigProvider, Duration, Effect } from "effect"
 import { identityConfig } from "#shared/auth.ts"
 import { secret } from "#shared/config.ts"
+import { workloadConfig } from "#shared/workload.ts"
+import { thresholdsConfig } from "./health/thresholds.ts"
 
 const invalid = (key: string, detail: string) =>
   Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
@@ -40,7 +42,12 @@ export const schedulerConfig = Config.all({
   /** Between two looks at the tables, however many hints are lost. */
   sweepSeconds: seconds("SCHEDULER_SWEEP", 4, 0.1, 5),
   /** How long runs may go on after SIGTERM. */
-  graceSeconds: seconds("SCHEDULER_GRACE", 20, 0, 25)
+  graceSeconds: seconds("SCHEDULER_GRACE", 20, 0, 25),
+  /** Whose pods are watched; the environment's own namespace unless told. */
+  namespace: Config.String("SCHEDULER_NAMESPACE").pipe(Config.withDefault(undefined)),
+  thresholds: thresholdsConfig,
+  /** How the gateway is reached, and as whom; needed to propose. */
+  workload: workloadConfig.pipe(Config.withDefault(undefined))
 })
 
 export type SchedulerConfig = Config.Success<typeof schedulerConfig>

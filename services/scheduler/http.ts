@@ -7,6 +7,8 @@ import type { Principal } from "#shared/domain/identity.ts"
 import { accept, describeApp, eventStream, guarded, makeApp, makeRun } from "#shared/http.ts"
 import { documentOf } from "#shared/openApi.ts"
 import type { Built, Service } from "#shared/service.ts"
+import { incidentRoutes } from "./health/http.ts"
+import type { IncidentStore } from "./health/IncidentStore.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobLogStore } from "./JobLogStore.ts"
 import { Jobs } from "./Jobs.ts"
@@ -20,7 +22,15 @@ import { SchedulerEvents } from "./SchedulerEvents.ts"
 import { WatchState } from "./WatchState.ts"
 import { isTime, LogQuery } from "./wire.ts"
 
-export type SchedulerServices = Identity | JobHandlers | JobLogStore | Jobs | JobStore | SchedulerEvents | WatchState
+export type SchedulerServices =
+  | Identity
+  | IncidentStore
+  | JobHandlers
+  | JobLogStore
+  | Jobs
+  | JobStore
+  | SchedulerEvents
+  | WatchState
 
 const noStore = { "cache-control": "no-store" }
 const json = (value: unknown, status = 200) => Response.json(value, { status, headers: noStore })
@@ -110,6 +120,7 @@ const byId = Schema.Struct({ id: Schema.String })
 const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Request) => Principal) => {
   const run = makeRun(built.runtime)
   const app = makeApp({ name: "scheduler", runtime: built.runtime })
+    .use(incidentRoutes(run, principalOf))
     .get("/jobs", ({ request }) => run(request, list(request)), { detail: routeDetails.jobs })
     .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, principalOf(request))), {
       body: accept(JobInput),

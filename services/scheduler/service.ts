@@ -1,11 +1,16 @@
 /** The composition of the scheduler: its configuration turned into a running service. */
 import { ConfigProvider, Effect, Layer } from "effect"
 import { Identity } from "#shared/auth.ts"
-import { type Env, processEnv, readConfig } from "#shared/config.ts"
+import { ConfigInvalid, type Env, processEnv, readConfig } from "#shared/config.ts"
+import type { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { makeService, type Service } from "#shared/service.ts"
 import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
+import { WorkloadIdentity } from "#shared/workload.ts"
 import { type SchedulerConfig, schedulerConfig } from "./config.ts"
+import { AdminApi } from "./health/AdminApi.ts"
+import { IncidentStore } from "./health/IncidentStore.ts"
+import { healthLayer } from "./health/layer.ts"
 import { makeFetch } from "./http.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobLogs } from "./JobLogs.ts"
@@ -22,14 +27,32 @@ import { Workers } from "./Workers.ts"
 export interface Overrides {
   /** Registers further kinds of job. */
   readonly handlers?: Layer.Layer<never, never, JobHandlers>
+  /** The cluster to watch; without one there is no watchman. */
+  readonly kubernetes?: Layer.Layer<Kubernetes>
+}
+
+/** The watchman, where there is a cluster to watch; its incidents can be read in any case. */
+const watching = ({ identity, namespace, thresholds, workload }: SchedulerConfig, { kubernetes }: Overrides) => {
+  if (kubernetes === undefined) return Layer.merge(IncidentStore.layer, WatchState.off)
+  const admin =
+    workload === undefined
+      ? Layer.effect(
+          AdminApi,
+          Effect.fail(new ConfigInvalid({ key: "GATEWAY_URL", detail: "missing: nothing could be proposed" }))
+        )
+      : AdminApi.layer.pipe(Layer.provide(WorkloadIdentity.layer(workload)))
+  return healthLayer({ namespace: namespace ?? identity.environment, thresholds }).pipe(
+    Layer.provide(Layer.merge(admin, kubernetes))
+  )
 }
 
 const layerOf = (config: SchedulerConfig, env: Env, overrides: Overrides) =>
   Layer.mergeAll(Workers.layer(config), overrides.handlers ?? Layer.empty).pipe(
+    Layer.provideMerge(watching(config, overrides)),
     Layer.provideMerge(Jobs.layer),
     Layer.provideMerge(JobLogs.layer),
     Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore)),
-    Layer.provideMerge(Layer.mergeAll(JobHandlers.layer, SchedulerEvents.layer, WatchState.off)),
+    Layer.provideMerge(Layer.merge(JobHandlers.layer, SchedulerEvents.layer)),
     Layer.provideMerge(Identity.layer({ service: "scheduler", ...config.identity })),
     Layer.provideMerge(
       Database.layer({

@@ -29,6 +29,9 @@ export class Watchman extends Context.Service<
 /** A new revision that fails by itself, not by what surrounds it, is never gone back to. */
 const ownFault: ReadonlySet<Finding["class"]> = new Set(["crash_loop", "oom_loop", "config_error", "image_pull"])
 
+/** Rounds after which every open incident is handed on again. */
+const pursuedEvery = 12
+
 /** Remedies in which nothing more happens by itself. */
 const ended: ReadonlySet<IncidentRow["remedy"]> = new Set(["rejected", "expired", "verified", "ineffective", "failed"])
 
@@ -41,7 +44,7 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
     /** Revisions written down as good already. */
     const known = new Map<string, number>()
     let openIncidents = 0
-    let first = true
+    let rounds = 0
 
     const whyOver = (incident: IncidentRow, calm: ReadonlySet<string>, exempt: ReadonlyMap<string, string>) => {
       if (incident.kind === "Node") return "the node is well again"
@@ -82,10 +85,10 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
           const resolved = yield* store.get(incident.id)
           if (resolved !== undefined) yield* follower.changed(resolved)
         }
-        // After a start nobody knows whether the one before had handed it on.
-        if (first && !ended.has(incident.remedy)) yield* follower.pursue(incident.id)
+        // Whoever was to follow it may have been killed before it was told, or have ended just as it opened again.
+        if (rounds % pursuedEvery === 0 && !ended.has(incident.remedy)) yield* follower.pursue(incident.id)
       }
-      first = false
+      rounds += 1
     })
 
     yield* round.pipe(

@@ -1,6 +1,6 @@
 /** An incident's way from finding to verification, step by step, with admin and the cluster played by the test. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test"
-import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
+import { Clock, Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { AdminApi, AdminAway, AdminRefused } from "#scheduler/health/AdminApi.ts"
 import { EvidenceCollector } from "#scheduler/health/EvidenceCollector.ts"
 import { IncidentStore } from "#scheduler/health/IncidentStore.ts"
@@ -89,7 +89,7 @@ const others: ReadonlyArray<WorkloadView> = Array.from({ length: 100 }, (_, n) =
   revisions: []
 }))
 
-const thresholds = { ...defaults, verify: 1000, verifyLimit: 60_000 }
+const thresholds = { ...defaults, verify: 60_000, verifyLimit: 600_000 }
 
 const runtimeOf = (url: string) =>
   ManagedRuntime.make(
@@ -170,7 +170,20 @@ const openIncident = async () => {
   )
 }
 
-const step = (id: string) => runtime.runPromise(Remedies.use((remedies) => remedies.step(id)))
+/** A step as it would be taken `ahead` milliseconds from now. */
+const step = (id: string, ahead = 0) =>
+  runtime.runPromise(
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      const now = Effect.map(clock.currentTimeMillis, (millis) => millis + ahead)
+      const later: Clock.Clock = Object.assign(Object.create(clock), { currentTimeMillis: now })
+      return yield* Effect.provideService(
+        Remedies.use((remedies) => remedies.step(id)),
+        Clock.Clock,
+        later
+      )
+    })
+  )
 const remedyOf = async (id: string) => (await runtime.runPromise(IncidentStore.use((store) => store.get(id))))?.remedy
 const decided = (id: string, decision: "approved" | "rejected"): Partial<Proposal> => ({
   decision: { decision, actor: person, reason: `because of ${id}`, at: now() }
@@ -245,7 +258,8 @@ describe("the way to a verified undo", () => {
         }
       ]
     }
-    for (let n = 0; n < 400 && (await remedyOf(id)) === "verifying"; n++) await step(id)
+    expect(await step(id)).toMatchObject({ _tag: "Again" })
+    await step(id, thresholds.verify)
     expect(await remedyOf(id)).toBe("verified")
     expect(await step(id)).toEqual({ _tag: "Over" })
     const timeline = await runtime.runPromise(IncidentStore.use((store) => store.timeline(id)))
@@ -258,6 +272,23 @@ describe("the way to a verified undo", () => {
       "verified"
     ])
     expect(timeline.find(({ event }) => event === "acting")?.actor).toEqual(person)
+  })
+})
+
+describe("an action that does not help", () => {
+  test("is ineffective after its time, and what it went back to is marked bad", async () => {
+    const id = await openIncident()
+    await walkTo(id, "proposed")
+    admin.actions.set("a-1", recorded("a-1", "succeeded"))
+    update("p-1", { state: "succeeded", actionId: "a-1", ...decided("p-1", "approved") })
+    await walkTo(id, "verifying")
+    await step(id, thresholds.verifyLimit)
+    expect(await remedyOf(id)).toBe("ineffective")
+    const { revisions, workload } = cluster!
+    const health = await runtime.runPromise(IncidentStore.use((store) => store.healthOf(workload.uid)))
+    expect(health).toContainEqual(
+      expect.objectContaining({ revisionUid: revisions.find(({ current }) => current)?.revision.uid, bad: true })
+    )
   })
 })
 
