@@ -90,18 +90,18 @@ const privateJwk = workloadPair.privateKey.export({ format: "jwk" })
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" })
 const p384 = generateKeyPairSync("ec", { namedCurve: "P-384" }).publicKey.export({ format: "jwk" })
 const wrongKeys: ReadonlyArray<readonly [what: string, content: object | string, detail: string]> = [
-  ["no JSON", "planted-secret", "/"],
-  ["nothing", "", "/"],
-  ["no key", { keys: [] }, "/"],
-  ["an RSA key", rsa, "/"],
-  ["a key of another curve", p384, "/"],
-  ["a key for HS256", { kty: "oct", k: "planted-secret" }, "/"],
-  ["a key for encryption", { ...workloadKey, use: "enc" }, "/"],
-  ["a key for another algorithm", { ...workloadKey, alg: "ES384" }, "/"],
-  ["a point off the curve", { ...workloadKey, x: workloadKey.y, y: workloadKey.x }, "/"],
-  ["a private key", privateJwk, "/"],
-  ["a private key among public ones", { keys: [workloadKey, { ...privateJwk, kid: "b" }] }, "/"],
-  ["two keys of one id", { keys: [workloadKey, workloadKey] }, "/"]
+  ["no JSON", "planted-secret", "is no public JWK or JWKS"],
+  ["nothing", "", "is no public JWK or JWKS"],
+  ["no key", { keys: [] }, "is no public JWK or JWKS"],
+  ["an RSA key", rsa, "is no public JWK or JWKS"],
+  ["a key of another curve", p384, "is no public JWK or JWKS"],
+  ["a key for HS256", { kty: "oct", k: "planted-secret" }, "is no public JWK or JWKS"],
+  ["a key for encryption", { ...workloadKey, use: "enc" }, "is no public JWK or JWKS"],
+  ["a key for another algorithm", { ...workloadKey, alg: "ES384" }, "is no public JWK or JWKS"],
+  ["a point off the curve", { ...workloadKey, x: workloadKey.y, y: workloadKey.x }, "no point of P-256"],
+  ["a private key", privateJwk, "holds a private key"],
+  ["a private key among public ones", { keys: [workloadKey, { ...privateJwk, kid: "b" }] }, "holds a private key"],
+  ["two keys of one id", { keys: [workloadKey, workloadKey] }, "two keys of one id"]
 ]
 test("workloads are read with their keys, which alone are looked at", () => {
   const result = read(withWorkload({ keys: [{ ...workloadKey, kid: "one", "x-note": 1 }] }))
@@ -176,13 +176,17 @@ const wrong: ReadonlyArray<readonly [what: string, env: Env, key: string]> = [
     "/providers/0/clientSecret"
   ],
   ...wrongKeys.map(
-    ([what, content, detail]) =>
-      [
-        `a workload's key file with ${what}`,
-        withWorkload(content),
-        `workloads.ci.identity.key.file: ${detail}`
-      ] as const
+    ([what, content, detail]) => [`a workload's key file with ${what}`, withWorkload(content), detail] as const
   ),
+  [
+    "a workload's key file that is not there",
+    {
+      GATEWAY_FILE: file(
+        stringify(settings({ workloads: [{ id: "ci", role: "viewer", identity: { key: { file: "/nowhere/x" } } }] }))
+      )
+    },
+    "workloads.ci.identity.key.file: the file /nowhere/x cannot be read"
+  ],
   [
     "one key for two workloads",
     {
