@@ -1,6 +1,7 @@
 /** Whose a Kubernetes service account token is, as the API server says (TokenReview); must believe nothing that the token says of itself. */
 import { Context, Effect, Layer, Option, Schema, Semaphore } from "effect"
 import { Unavailable } from "#shared/domain/errors.ts"
+import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { InvalidGrant } from "./Tokens.ts"
 
 /** A service account, with the pod it runs in where the token is bound to one. */
@@ -9,12 +10,6 @@ export interface ServiceAccount {
   readonly serviceAccount: string
   readonly podName: string | undefined
 }
-
-/** Sends one object to the API server's REST interface and gives its answer, any status; fails where there is none. */
-export type CreateObject = (
-  path: string,
-  object: object
-) => Effect.Effect<{ readonly status: number; readonly text: string }, Error>
 
 export class ClusterTokens extends Context.Service<
   ClusterTokens,
@@ -28,8 +23,8 @@ export class ClusterTokens extends Context.Service<
     review: () => new InvalidGrant({ detail: "this gateway knows no cluster" })
   })
   /** `audience` is what a token must be made for. */
-  static readonly layer = (options: { readonly audience: string; readonly create: CreateObject }) =>
-    Layer.effect(ClusterTokens, makeClusterTokens(options))
+  static readonly layer = (options: { readonly audience: string }) =>
+    Layer.effect(ClusterTokens, makeClusterTokens(options.audience))
 }
 
 const path = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -42,7 +37,7 @@ const Review = Schema.Struct({
   kind: Schema.Literal("TokenReview"),
   status: Schema.Struct({
     authenticated: Schema.optionalKey(Schema.Boolean),
-    audiences: Schema.optionalKey(Strings),
+    audiences: Schema.optionalKey(Schema.NullOr(Strings)),
     error: Schema.optionalKey(Schema.String),
     user: Schema.optionalKey(
       Schema.Struct({
@@ -52,7 +47,7 @@ const Review = Schema.Struct({
     )
   })
 })
-const decode = Schema.decodeUnknownOption(Schema.fromJsonString(Review))
+const decode = Schema.decodeUnknownOption(Review)
 
 const accountName = /^system:serviceaccount:([a-z0-9][-a-z0-9]*):([a-z0-9][-a-z0-9.]*)$/u
 
@@ -62,44 +57,41 @@ export const accountOf = (username: unknown): Omit<ServiceAccount, "podName"> | 
   return namespace === undefined || serviceAccount === undefined ? undefined : { namespace, serviceAccount }
 }
 
-const makeClusterTokens = (options: { readonly audience: string; readonly create: CreateObject }) =>
+const makeClusterTokens = (audience: string) =>
   Effect.gen(function* () {
+    const kubernetes = yield* Kubernetes
     const slots = yield* Semaphore.make(maxReviews)
     const away = new Unavailable({ dependency: "the Kubernetes API server", retryAfterSeconds: 5 })
+    /** Also 401 and 403: they are about the gateway's own account, which may not ask. That is no fault of the token. */
+    const unanswered = (reason: string) =>
+      Effect.andThen(
+        Effect.logWarning("a service account token cannot be reviewed").pipe(Effect.annotateLogs({ reason })),
+        away
+      )
     const refuse = (detail: string) => new InvalidGrant({ detail })
 
     return ClusterTokens.of({
       review: Effect.fn("ClusterTokens.review")(function* (token) {
-        const answer = yield* options
-          .create(path, {
+        const answer = yield* kubernetes
+          .post(path, {
             apiVersion: "authentication.k8s.io/v1",
             kind: "TokenReview",
-            spec: { token, audiences: [options.audience] }
+            metadata: { name: "" },
+            spec: { token, audiences: [audience] }
           })
           .pipe(
             slots.withPermit,
-            Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(away) }),
-            Effect.tapError((error) =>
-              Effect.logWarning("a service account token cannot be reviewed").pipe(
-                Effect.annotateLogs({ reason: error.message })
-              )
-            ),
-            Effect.mapError(() => away)
+            Effect.catch((error) => unanswered(`${error.reason} ${error.status ?? ""}`.trim())),
+            Effect.timeoutOrElse({ duration: timeout, orElse: () => unanswered("timeout") })
           )
-        const review = answer.status >= 200 && answer.status <= 299 ? decode(answer.text) : Option.none()
-        if (Option.isNone(review)) {
-          // 401 and 403 are about the gateway's own account: it is not allowed to ask. That is no fault of the token.
-          yield* Effect.logWarning("the API server does not review tokens").pipe(
-            Effect.annotateLogs({ status: answer.status })
-          )
-          return yield* away
-        }
-        const { audiences = [], authenticated, error, user } = review.value.status
-        if (authenticated !== true || error !== undefined) {
+        const review = decode(answer)
+        if (Option.isNone(review)) return yield* unanswered("the answer is no TokenReview")
+        const { audiences, authenticated, error, user } = review.value.status
+        if (authenticated !== true || (error !== undefined && error !== "")) {
           return yield* refuse("the API server does not know the token, or not for this gateway")
         }
         // An API server that knows nothing of audiences names none: its word says nothing of whom the token was made for.
-        if (!audiences.includes(options.audience)) return yield* refuse("the token was made for another audience")
+        if (audiences?.includes(audience) !== true) return yield* refuse("the token was made for another audience")
         const account = accountOf(user?.username)
         if (account === undefined) return yield* refuse("the token is no service account's")
         return { ...account, podName: user?.extra?.["authentication.kubernetes.io/pod-name"]?.[0] }

@@ -1,5 +1,5 @@
 /** R14: a workload exchanges its own identity for an access token with exactly its rights; every other token is refused and leaves nothing behind but a row in the audit. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
 import { createHmac } from "node:crypto"
 import { decodeJwt } from "jose"
 import { accessTokenType, jwtTokenType, type TokenResponse } from "#shared/api/auth.ts"
@@ -387,4 +387,31 @@ describe("the settings file", () => {
       await own.stop()
     }
   })
+})
+
+test("R23: nothing of a subject token or an access token is in the log or the audit", async () => {
+  const log = spyOn(console, "log").mockImplementation(() => {})
+  const own = await startGateway({ settings: settings(workload("scheduler", watchman)), env: { LOG_LEVEL: "Debug" } })
+  try {
+    const planted = "planted-in-a-claim"
+    const tokens = [
+      assertion(own, watchman, "scheduler"),
+      assertion(own, watchman, "scheduler", { aud: planted }),
+      assertion(own, watchman, planted),
+      assertion(own, foreign, "scheduler", { sub: planted })
+    ]
+    const answers = await Promise.all(tokens.map((token) => exchange(own, token)))
+    expect(answers.map(({ status }) => status)).toEqual([200, 400, 400, 400])
+    const { access_token: token } = (await answers[0]!.json()) as TokenResponse
+    expect((await exchange(own, tokens[0]!)).status).toBe(400)
+    const rows = await own.database.query("SELECT * FROM audit")
+    const said = [...log.mock.calls.map(([line]) => String(line)), ...rows.map((row) => JSON.stringify(row))].join("\n")
+    expect(said).toContain("workload refused")
+    expect(said).toContain("workload.exchanged")
+    for (const secret of [...tokens, token].flatMap((one) => one.split("."))) expect(said).not.toContain(secret)
+    expect(said).not.toContain(planted)
+  } finally {
+    log.mockRestore()
+    await own.stop()
+  }
 })
