@@ -93,7 +93,10 @@ export const startPlatform = Effect.fn("startPlatform")(function* (options: Plat
   )
 })
 
-const start = Effect.fnUntraced(function* ({ dataDir, env, kubeconfig, port }: PlatformOptions, scope: Scope.Closeable) {
+const start = Effect.fnUntraced(function* (
+  { dataDir, env, kubeconfig, port }: PlatformOptions,
+  scope: Scope.Closeable
+) {
   const idpPort = port + 1
   // A taken port is told before anything is started, except where a second start of the same platform is the likelier
   // mistake: then the data folder tells who has it.

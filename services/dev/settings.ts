@@ -21,14 +21,7 @@ const enter = [{ action: "read" }]
 const manifestBytes = 3 * 1024 * 1024
 
 /** The content of the file; the same routes as a cluster's, with other addresses. */
-export const developmentSettings = ({
-  admin,
-  dashboard,
-  issuer,
-  monitor,
-  scheduler,
-  schedulerKey
-}: Addresses) => ({
+export const developmentSettings = ({ admin, dashboard, issuer, monitor, scheduler, schedulerKey }: Addresses) => ({
   providers: [
     {
       id: "dev",

@@ -1,0 +1,57 @@
+/** `bun run drill crash-loop [--cluster] [--kill]`: a release that crashes, found, proposed, approved and undone through the public door; the last line is one JSON object, exit 0 only if the promise held. */
+import { resolve } from "node:path"
+import { freePorts } from "#test/scenarios/freePort.ts"
+import { dataFolder, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
+import { play, type Point } from "#test/scenarios/story.ts"
+
+const real = process.argv.includes("--cluster")
+/** Kills the whole platform with SIGKILL at every point of the story, and starts it again. */
+const killing = process.argv.includes("--kill")
+
+/** The watchman's patience for a story of under a minute; the rules are the same. */
+const patience = {
+  SCHEDULER_HEALTH_INTERVAL: "1 seconds",
+  SCHEDULER_HEALTH_CRASH_HOLD: "8 seconds",
+  SCHEDULER_HEALTH_KNOWN_GOOD: "3 seconds",
+  SCHEDULER_HEALTH_VERIFY: "4 seconds"
+}
+
+const main = async () => {
+  const folder = dataFolder()
+  const cluster = real ? await (await import("#test/cluster/launch.ts")).startCluster({ tier: "node" }) : undefined
+  const port = await freePorts()
+  const start = () =>
+    startPlatformProcess(folder.path, port, {
+      env: patience,
+      args: cluster === undefined ? [] : ["--kubeconfig", resolve(cluster.kubeconfig)]
+    })
+  let platform = await start()
+  const restart = async (point: Point) => {
+    if (!killing) return
+    platform.signal("SIGKILL")
+    await platform.exited
+    platform = await start()
+    console.log(`killed and started again: ${point}`)
+  }
+  try {
+    const told = await play({
+      origin: platform.origin,
+      namespace: "dev",
+      name: "drill",
+      goodImage: real ? "docker.io/gatehouse/workload:1" : "registry.example/drill:1",
+      badImage: real ? "docker.io/gatehouse/workload:2-crash" : "registry.example/drill:2-crash",
+      at: restart,
+      say: (line) => console.log(line)
+    })
+    const { detectedSeconds, proposals, undone, verified } = told
+    console.log(JSON.stringify({ detectedSeconds, proposals, undone, verified }))
+    return proposals === 1 && undone && verified && detectedSeconds <= 90
+  } finally {
+    platform.signal("SIGTERM")
+    await platform.exited
+    await cluster?.stop()
+    folder.remove()
+  }
+}
+
+process.exit((await main().catch((error: unknown) => (console.error(error), false))) ? 0 : 1)
