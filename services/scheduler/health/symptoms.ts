@@ -53,7 +53,8 @@ const ofContainer = (
   return {
     ...base,
     class: oom ? "oom_loop" : "crash_loop",
-    reason: acute && !oom ? waiting : (last?.reason ?? waiting),
+    // Also between two crashes, when the kubelet has another word for the moment.
+    reason: oom ? "OOMKilled" : "CrashLoopBackOff",
     acute: acute || (oom && restarts > 0)
   }
 }
