@@ -8,11 +8,12 @@ import { Database } from "#shared/sql.ts"
 import type { Expectation, Intent, Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
 import { digestOf, liveDigest, wished } from "./digests.ts"
-import { at } from "./fields.ts"
+import { at, textAt } from "./fields.ts"
 import { Feed } from "./Feed.ts"
 import { Locks } from "./Locks.ts"
 import { resourceOfKind } from "./manifest/allowedKinds.ts"
 import { ProposalStore } from "./ProposalStore.ts"
+import { restartedAt } from "./rollout/templates.ts"
 
 export class Recovery extends Context.Service<
   Recovery,
@@ -46,6 +47,10 @@ const pathOf = (pointer: string) =>
 export const findingOf = (expected: Expectation, live: KubernetesObject | undefined): Finding => {
   if (live === undefined) return expected.before === null ? "not_applied" : "unclear"
   if (expected.before !== null && liveDigest(live) === expected.before) return "not_applied"
+  if (expected.restartedSince !== null) {
+    const stamp = Date.parse(textAt(live, "spec", "template", "metadata", "annotations", restartedAt) ?? "")
+    return stamp >= expected.restartedSince ? "applied" : "unclear"
+  }
   const body = wished(live)
   const met = expected.after.every(({ digest, pointer }) => digestOf(at(body, ...pathOf(pointer))) === digest)
   return met && expected.after.length > 0 ? "applied" : "unclear"

@@ -7,13 +7,15 @@ import { canonicalJson, sha256 } from "./digests.ts"
 /**
  * How recovery tells from the live object whether a write whose answer was lost took place: one entry per object, with the
  * digest of what was live before (null: it did not exist) and digests of fields, by JSON pointer ("" is the whole object
- * without status and server fields), as they are once it was written.
+ * without status and server fields), as they are once it was written. A restart is known by its stamp: not older than
+ * `restartedSince` (milliseconds since the epoch).
  */
 export const Expectation = Schema.Struct({
   kind: Schema.String,
   name: Schema.String,
   before: Schema.NullOr(Schema.String),
-  after: Schema.Array(Schema.Struct({ pointer: Schema.String, digest: Schema.String }))
+  after: Schema.Array(Schema.Struct({ pointer: Schema.String, digest: Schema.String })),
+  restartedSince: Schema.NullOr(Schema.Number)
 })
 export type Expectation = typeof Expectation.Type
 

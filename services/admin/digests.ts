@@ -1,6 +1,7 @@
 /** What an approval, a plan or a recovery binds to: SHA-256 over the canonical JSON of the part of an object that people decide about. */
 import { createHash } from "node:crypto"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
+import { at } from "./fields.ts"
 
 const canonical = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(canonical)
@@ -22,16 +23,6 @@ export const sha256 = (text: string): string => createHash("sha256").update(text
 /** SHA-256 (hex) of a value's canonical JSON. */
 export const digestOf = (value: unknown): string => sha256(canonicalJson(value))
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-/** What stands at a path of field names, undefined where nothing does. */
-export const fieldOf = (value: unknown, ...path: ReadonlyArray<string>): unknown => {
-  let found: unknown = value
-  for (const key of path) found = isRecord(found) ? found[key] : undefined
-  return found
-}
-
 /** Fields of `metadata` that the API server fills in, or that change without anybody's wish. */
 const serverFields = new Set(["managedFields", "resourceVersion", "generation", "creationTimestamp", "selfLink"])
 
@@ -52,4 +43,4 @@ export const wished = (object: KubernetesObject): Readonly<Record<string, unknow
 export const liveDigest = (object: KubernetesObject): string => digestOf(wished(object))
 
 /** Digest of a workload's pod template as it runs now. */
-export const templateDigest = (object: KubernetesObject): string => digestOf(fieldOf(object, "spec", "template"))
+export const templateDigest = (object: KubernetesObject): string => digestOf(at(object, "spec", "template"))
