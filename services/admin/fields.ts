@@ -1,4 +1,5 @@
 /** Readers that narrow what is needed of a raw object, and leave it as it is; must interpret nothing. */
+import type { Json } from "#shared/kubernetes/objects.ts"
 
 /** A JSON object of unknown shape. */
 export type Fields = Readonly<Record<string, unknown>>
@@ -49,3 +50,12 @@ export const textsAt = (value: unknown, ...path: ReadonlyArray<string>): Readonl
 /** The object without some of its keys. */
 export const without = (value: Fields, ...keys: ReadonlyArray<string>): Fields =>
   Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key)))
+
+/** A copy of what came as JSON, known to be it; what cannot be JSON becomes null. */
+export const jsonOf = (value: unknown): Json => {
+  if (typeof value === "string" || typeof value === "boolean" || typeof value === "number") return value
+  if (Array.isArray(value)) return value.map(jsonOf)
+  return isFields(value)
+    ? Object.fromEntries(Object.entries(value).flatMap(([key, one]) => (one === undefined ? [] : [[key, jsonOf(one)]])))
+    : null
+}
