@@ -48,12 +48,16 @@ export class ActionLog extends Context.Service<
   {
     /** Appends within the caller's transaction: what is recorded and what it records are one. */
     readonly append: (events: ReadonlyArray<NewEvent>) => Effect.Effect<void, SqlError.SqlError>
+    /** Puts the caller's transaction in line with all others that append: whoever comes later sees what this one has done. */
+    readonly lock: Effect.Effect<void, SqlError.SqlError>
     /** The same in a transaction of its own. */
     readonly record: (events: ReadonlyArray<NewEvent>) => Effect.Effect<void, Unavailable>
     readonly intend: (subject: Subject, intent: Intent) => Effect.Effect<void, SqlError.SqlError>
     /** Gives false if the action has an outcome already: whoever comes second changes nothing. Within the caller's transaction. */
     readonly settle: (subject: Subject, outcome: Outcome) => Effect.Effect<boolean, SqlError.SqlError>
     readonly rollout: (subject: Subject, result: RolloutResult) => Effect.Effect<void, Unavailable>
+    /** Which action brought a revision about. */
+    readonly attribute: (workloadUid: string, revisionUid: string, actionId: string) => Effect.Effect<void, Unavailable>
     readonly find: (id: string) => Effect.Effect<Recorded, NotFound | Unavailable>
     /** Newest first. */
     readonly list: (
@@ -188,8 +192,11 @@ const makeActionLog = Effect.gen(function* () {
     content
   })
 
+  const lock = Effect.asVoid(sql`SELECT seq FROM action_chain FOR UPDATE`)
+
   return ActionLog.of({
     append,
+    lock,
     record: Effect.fn("ActionLog.record")(function* (events) {
       yield* database.transaction(append(events))
     }),
@@ -200,7 +207,7 @@ const makeActionLog = Effect.gen(function* () {
     }),
     settle: Effect.fnUntraced(function* (subject, outcome) {
       // The chain's row lock first: of two that settle the same action, the second sees the first's outcome.
-      yield* sql`SELECT seq FROM action_chain FOR UPDATE`
+      yield* lock
       const done = yield* sql`SELECT 1 FROM action_events WHERE action_id = ${subject.id}::uuid AND event = 'outcome'`
       if (done.length > 0) return false
       yield* append([event("outcome", subject, "", encodeOutcome(outcome))])
@@ -208,6 +215,11 @@ const makeActionLog = Effect.gen(function* () {
     }),
     rollout: Effect.fn("ActionLog.rollout")(function* (subject, result) {
       yield* database.transaction(append([event("rollout", subject, "", JSON.stringify(result))]))
+    }),
+    attribute: Effect.fn("ActionLog.attribute")(function* (workloadUid, revisionUid, actionId) {
+      yield* database.run(sql`INSERT INTO revision_actions (workload_uid, revision_uid, action_id)
+        VALUES (${workloadUid}, ${revisionUid}, ${actionId}::uuid)
+        ON CONFLICT (workload_uid, revision_uid) DO UPDATE SET action_id = excluded.action_id`)
     }),
     find: Effect.fn("ActionLog.find")(function* (id) {
       const found = yield* database.run(rows(sql.and([sql`i.action_id::text = ${id}`]), 1))

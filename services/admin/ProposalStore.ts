@@ -7,7 +7,6 @@ import { Target } from "#shared/domain/workload.ts"
 import { Database, SqlClient, type SqlError } from "#shared/sql.ts"
 import type { Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
-import { Feed } from "./Feed.ts"
 
 export interface ProposalFilter {
   readonly namespaces: ReadonlyArray<string>
@@ -40,7 +39,7 @@ export class ProposalStore extends Context.Service<
       filter: ProposalFilter,
       page: { readonly limit: number; readonly cursor?: string | undefined }
     ) => Effect.Effect<Page<Proposal>, InvalidInput | Unavailable>
-    /** Within the caller's transaction, like all that follow until `announce`. UniqueViolation if one is open already. */
+    /** Within the caller's transaction, like all that follow but the last. UniqueViolation if one is open already. */
     readonly insert: (proposal: Proposal) => Effect.Effect<void, SqlError.SqlError>
     /** The one that is pending, approved or executing for the same workload (by name) and action. */
     readonly open: (of: Open) => Effect.Effect<Proposal | undefined, SqlError.SqlError>
@@ -52,8 +51,6 @@ export class ProposalStore extends Context.Service<
     readonly move: (proposal: Proposal, move: Move) => Effect.Effect<boolean, SqlError.SqlError>
     /** What the outcome of its action makes of a proposal that is being executed. */
     readonly conclude: (id: string, outcome: Outcome) => Effect.Effect<void, SqlError.SqlError>
-    /** Tells the pages how the proposal is now. */
-    readonly announce: (id: string) => Effect.Effect<void, NotFound | Unavailable>
     /** Pending ones whose time is over. */
     readonly overdue: Effect.Effect<ReadonlyArray<Proposal>, Unavailable>
   }
@@ -141,7 +138,6 @@ const makeProposalStore = Effect.gen(function* () {
   const database = yield* Database
   const sql = yield* SqlClient.SqlClient
   const log = yield* ActionLog
-  const feed = yield* Feed
 
   const columns = sql`id::text AS id, state, action, namespace, kind, name, uid, generation::float8 AS generation,
     to_revision::float8 AS to_revision, summary, incident_id, evidence, digest, proposer_id, proposer_name, created_at,
@@ -246,9 +242,6 @@ const makeProposalStore = Effect.gen(function* () {
       const done = state === "succeeded" || state === "skipped" || state === "unchanged"
       const to = done ? "succeeded" : state === "unknown" ? "unknown" : "failed"
       yield* move(proposalOf(rows[0]), { from: ["executing"], to, actor: "", message: done ? "" : message })
-    }),
-    announce: Effect.fn("ProposalStore.announce")(function* (id) {
-      yield* feed.publish({ event: "proposal", data: yield* find(id) })
     }),
     overdue: Effect.gen(function* () {
       const now = iso(yield* Clock.currentTimeMillis)

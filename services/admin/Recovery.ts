@@ -102,7 +102,12 @@ const makeRecovery = Effect.gen(function* () {
       Effect.flatMap((recorded) => feed.publish({ event: "action", data: recorded.action })),
       Effect.ignore
     )
-    if (action.proposalId !== null) yield* Effect.ignore(proposals.announce(action.proposalId))
+    if (action.proposalId !== null) {
+      yield* proposals.find(action.proposalId).pipe(
+        Effect.flatMap((proposal) => feed.publish({ event: "proposal", data: proposal })),
+        Effect.ignore
+      )
+    }
     return true
   })
 

@@ -1,10 +1,11 @@
 /** Follows the rollout after a write to its end and records what it came to; must act on nothing it sees. */
-import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Schema } from "effect"
+import type { Action } from "#shared/api/admin.ts"
 import { WorkloadKind } from "#shared/domain/workload.ts"
-import { Schema } from "effect"
 import { ActionLog } from "./ActionLog.ts"
 import { Cluster } from "./Cluster.ts"
 import { Feed } from "./Feed.ts"
+import type { WorkloadRef } from "./kinds.ts"
 
 /** Minutes a rollout is followed; what has not ended by then is recorded as it stands. */
 const followedMinutes = 15
@@ -24,6 +25,9 @@ export class RolloutWatch extends Context.Service<
   )
 }
 
+/** Actions that make a new revision. */
+const templateActions: ReadonlySet<string> = new Set(["apply", "restart", "undo"])
+
 const isWorkloadKind = Schema.is(WorkloadKind)
 
 const makeRolloutWatch = Effect.gen(function* () {
@@ -32,6 +36,13 @@ const makeRolloutWatch = Effect.gen(function* () {
   const feed = yield* Feed
   const scope = yield* Effect.scope
   const followed = new Set<string>()
+
+  /** The revision that runs now is what the action has brought about, if it was one that changes the template. */
+  const attribute = Effect.fnUntraced(function* (action: Action, target: WorkloadRef) {
+    if (action.uid === null || !templateActions.has(action.action)) return
+    const current = (yield* cluster.history(target)).find((revision) => revision.current)
+    if (current !== undefined) yield* log.attribute(action.uid, current.uid, action.id)
+  })
 
   const watch = Effect.fnUntraced(function* (actionId: string, generation: number) {
     const { action } = yield* log.find(actionId)
@@ -50,6 +61,7 @@ const makeRolloutWatch = Effect.gen(function* () {
       // The view may not have seen the write yet: then its status is that of the rollout before.
       const fresh = workload.generation >= generation && workload.uid === action.uid
       if (!over && (!fresh || (status.phase === "progressing" && !status.done))) continue
+      yield* attribute(action, { namespace, kind, name })
       yield* log.rollout(action, { phase: status.phase, message: status.reason || status.message })
       const { action: recorded } = yield* log.find(actionId)
       return yield* feed.publish({ event: "action", data: recorded })

@@ -21,6 +21,7 @@ export const actions = statements(
   `CREATE UNIQUE INDEX action_events_one_outcome ON action_events (action_id) WHERE event = 'outcome'`,
   `CREATE INDEX action_events_action ON action_events (action_id, event, seq)`,
   `CREATE INDEX action_events_target ON action_events (namespace, kind, name, seq) WHERE event = 'intent'`,
+  `CREATE INDEX action_events_uid ON action_events ((content::jsonb ->> 'uid'), seq) WHERE event = 'intent'`,
   `CREATE INDEX action_events_proposal ON action_events (proposal_id, seq) WHERE proposal_id IS NOT NULL`,
   `CREATE FUNCTION action_events_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN
