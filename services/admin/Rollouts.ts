@@ -70,7 +70,10 @@ export class Rollouts extends Context.Service<
     readonly scale: (target: WorkloadRef, replicas: number) => Effect.Effect<Prepared, Refusal | Unsupported | HpaOwned>
   }
 >()("gatehouse/admin/Rollouts") {
-  static readonly layer = Layer.effect(Rollouts, Effect.suspend(() => makeRollouts()))
+  static readonly layer = Layer.effect(
+    Rollouts,
+    Effect.suspend(() => makeRollouts())
+  )
 }
 
 const placeOf = ({ kind, name, namespace }: WorkloadRef) => ({ resource: resources[kind], namespace, name })
