@@ -64,7 +64,9 @@ export class Authority extends Context.Service<
           // Refused it is, recorded or not: nothing was changed.
           yield* log
             .record([event])
-            .pipe(Effect.catch((error) => Effect.logWarning("a refusal is not recorded", { scope, error: error.message })))
+            .pipe(
+              Effect.catch((error) => Effect.logWarning("a refusal is not recorded", { scope, error: error.message }))
+            )
           return yield* new ScopeMissing({ scope })
         })
 

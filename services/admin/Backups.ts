@@ -82,7 +82,11 @@ const partsOf = (reference: string) => {
   const [namespace, kind, name, file, ...more] = reference.split("/")
   if (namespace === undefined || kind === undefined || name === undefined || file === undefined) return undefined
   const sound =
-    more.length === 0 && isNamespace(namespace) && /^[A-Z][A-Za-z]{1,62}$/u.test(kind) && isName(name) && fileName.test(file)
+    more.length === 0 &&
+    isNamespace(namespace) &&
+    /^[A-Z][A-Za-z]{1,62}$/u.test(kind) &&
+    isName(name) &&
+    fileName.test(file)
   return sound ? { namespace, folder: `${namespace}/${kind}/${name}`, file } : undefined
 }
 
@@ -140,7 +144,8 @@ const makeBackups = ({ folder, keepAge, keepCount, minFreeBytes }: BackupOptions
         try: async () => {
           const path = await privateFolder(parts.folder)
           const { bavail, bsize } = await statfs(path)
-          if (bavail * bsize < minFreeBytes + text.length) throw Object.assign(new Error("disk full"), { code: "ENOSPC" })
+          if (bavail * bsize < minFreeBytes + text.length)
+            throw Object.assign(new Error("disk full"), { code: "ENOSPC" })
           await writeDurably(join(path, parts.file), text)
           await writeDurably(join(path, `${parts.file}.sha256`), `${sha256(text)}  ${parts.file}\n`)
           await syncFolder(path)
@@ -170,7 +175,10 @@ const makeBackups = ({ folder, keepAge, keepCount, minFreeBytes }: BackupOptions
       const oldest = stamp((yield* Clock.currentTimeMillis) - Duration.toMillis(keepAge))
       yield* Effect.tryPromise(async () => {
         const path = join(folder, parts.folder)
-        const files = (await readdir(path)).filter((file) => fileName.test(file)).toSorted().toReversed()
+        const files = (await readdir(path))
+          .filter((file) => fileName.test(file))
+          .toSorted()
+          .toReversed()
         for (const [index, file] of files.entries()) {
           if (index === 0 || (index < keepCount && file >= oldest)) continue
           await rm(join(path, file), { force: true })

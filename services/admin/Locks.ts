@@ -48,13 +48,11 @@ const makeLocks = Effect.gen(function* () {
   const lease = sql`now() + make_interval(secs => ${leaseSeconds}::int)`
 
   // Every lock of this process at once, so that a write may take as long as its API call does.
-  yield* database
-    .run(sql`UPDATE write_locks SET expires_at = ${lease} WHERE owner = ${owner}::uuid`)
-    .pipe(
-      Effect.catch((error) => Effect.logDebug("the locks cannot be renewed", error)),
-      Effect.repeat(Schedule.spaced(`${leaseSeconds / 4} seconds`)),
-      Effect.forkScoped
-    )
+  yield* database.run(sql`UPDATE write_locks SET expires_at = ${lease} WHERE owner = ${owner}::uuid`).pipe(
+    Effect.catch((error) => Effect.logDebug("the locks cannot be renewed", error)),
+    Effect.repeat(Schedule.spaced(`${leaseSeconds / 4} seconds`)),
+    Effect.forkScoped
+  )
 
   const take = Effect.fnUntraced(function* (target: LockTarget, actionId: string) {
     const { kind, name, namespace } = target

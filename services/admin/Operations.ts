@@ -118,7 +118,12 @@ const makeOperations = Effect.gen(function* () {
     }
   })
 
-  const ready = Effect.fnUntraced(function* (target: WorkloadRef, operation: Operation, prepared: Prepared, now: number) {
+  const ready = Effect.fnUntraced(function* (
+    target: WorkloadRef,
+    operation: Operation,
+    prepared: Prepared,
+    now: number
+  ) {
     const { before, idle, message, undo, warnings, write } = prepared
     const expected: Expectation = {
       kind: target.kind,

@@ -14,13 +14,7 @@ import { type Operation, type OperationRefusal, Operations } from "./Operations.
 import { ProposalStore } from "./ProposalStore.ts"
 import { Stale } from "./refusals.ts"
 import type { IdempotencyKey, WriteRefusal } from "./Writes.ts"
-import {
-  ProposalCoolingDown,
-  ProposalDecided,
-  ProposalExpired,
-  ProposalStorm,
-  SelfApproval
-} from "./writeRefusals.ts"
+import { ProposalCoolingDown, ProposalDecided, ProposalExpired, ProposalStorm, SelfApproval } from "./writeRefusals.ts"
 
 const minute = 60_000
 
@@ -213,29 +207,31 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
       }),
       Effect.fail(stale)
     )
-    const done = yield* operations.perform<Stale | ProposalDecided | Unavailable>({
-      target,
-      operation: operationOf(action, toRevision),
-      caller: { actor: proposal.proposer, sessionId: principal.sessionId, requestId },
-      approver,
-      proposalId: id,
-      reason: input.reason,
-      scope: scopeOf("approve", target.namespace),
-      key,
-      check: ({ before }) => (proposalDigest(proposal, before) === proposal.digest ? Effect.void : changed),
-      commit: (actionId) =>
-        Effect.gen(function* () {
-          const decision = { decision: "approved" as const, actor: approver, reason: input.reason }
-          const approved = yield* store.move(proposal, {
-            from: ["pending"],
-            to: "approved",
-            actor: approver.id,
-            decision
+    const done = yield* operations
+      .perform<Stale | ProposalDecided | Unavailable>({
+        target,
+        operation: operationOf(action, toRevision),
+        caller: { actor: proposal.proposer, sessionId: principal.sessionId, requestId },
+        approver,
+        proposalId: id,
+        reason: input.reason,
+        scope: scopeOf("approve", target.namespace),
+        key,
+        check: ({ before }) => (proposalDigest(proposal, before) === proposal.digest ? Effect.void : changed),
+        commit: (actionId) =>
+          Effect.gen(function* () {
+            const decision = { decision: "approved" as const, actor: approver, reason: input.reason }
+            const approved = yield* store.move(proposal, {
+              from: ["pending"],
+              to: "approved",
+              actor: approver.id,
+              decision
+            })
+            if (!approved) return yield* new ProposalDecided({ state: "decided" })
+            yield* store.move(proposal, { from: ["approved"], to: "executing", actor: "", actionId })
           })
-          if (!approved) return yield* new ProposalDecided({ state: "decided" })
-          yield* store.move(proposal, { from: ["approved"], to: "executing", actor: "", actionId })
-        })
-    }).pipe(Effect.catchTag("WorkloadNotFound", () => changed))
+      })
+      .pipe(Effect.catchTag("WorkloadNotFound", () => changed))
     yield* announce(id)
     return done
   })

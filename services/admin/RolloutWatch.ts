@@ -59,7 +59,7 @@ const makeRolloutWatch = Effect.gen(function* () {
       }
       const { status, workload } = seen.value
       // The view may not have seen the write yet: then its status is that of the rollout before.
-      const fresh = workload.generation >= generation && workload.uid === action.uid
+      const fresh = workload.generation >= generation && (action.uid === null || workload.uid === action.uid)
       if (!over && (!fresh || (status.phase === "progressing" && !status.done))) continue
       yield* attribute(action, { namespace, kind, name })
       yield* log.rollout(action, { phase: status.phase, message: status.reason || status.message })

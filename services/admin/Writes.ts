@@ -106,7 +106,9 @@ const lost = ({ reason, sent }: KubernetesFailed) =>
   sent && (reason === "unreachable" || reason === "format" || reason === "server")
 
 /** No record, no write: the database being away refuses it. */
-const audited = <A, E, R>(effect: Effect.Effect<A, E | Unavailable, R>): Effect.Effect<A, Exclude<E, Unavailable> | AuditUnavailable, R> =>
+const audited = <A, E, R>(
+  effect: Effect.Effect<A, E | Unavailable, R>
+): Effect.Effect<A, Exclude<E, Unavailable> | AuditUnavailable, R> =>
   Effect.mapError(effect, (error) =>
     error instanceof Unavailable ? new AuditUnavailable() : (error as Exclude<E, Unavailable>)
   )
@@ -199,19 +201,23 @@ const makeWrites = Effect.gen(function* () {
 
   /** Records an outcome however long the database is away; the lock is held as long. */
   const settle = (action: Action, outcome: Outcome) =>
-    recovery.settle(action, outcome).pipe(
-      Effect.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
-      Effect.ignore
-    )
+    recovery
+      .settle(action, outcome)
+      .pipe(
+        Effect.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
+        Effect.ignore
+      )
 
   /** The answer did not come: the live object tells, now or when it can be read again. */
   const recover = (id: string) =>
-    recovery.reconcile(id).pipe(
-      Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("10 seconds")])),
-      Effect.ignore,
-      Effect.ensuring(locks.release(id)),
-      launch
-    )
+    recovery
+      .reconcile(id)
+      .pipe(
+        Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("10 seconds")])),
+        Effect.ignore,
+        Effect.ensuring(locks.release(id)),
+        launch
+      )
 
   const refusalOf = (failed: KubernetesFailed, actionId: string) => {
     if (failed.reason === "forbidden") return new UpstreamForbidden({ right: failed.detail })

@@ -67,6 +67,9 @@ const json = (value: unknown, status = 200) =>
 /** 202: it was accepted, and its rollout goes on. Where nothing had to be written there is nothing to wait for. */
 const answer = (action: Action) => json(action, action.state === "skipped" || action.state === "unchanged" ? 200 : 202)
 
+/** An event of any sort, as the stream sends it. */
+const asSent = (event: { readonly event: string; readonly id: string; readonly data: unknown }) => event
+
 const decodeAction = queryOf(ActionQuery)
 const decodeProposal = queryOf(ProposalQuery)
 const decodeDiff = queryOf(DiffQuery)
@@ -83,7 +86,10 @@ const about = <A, E, R>(
   request: Request,
   params: { readonly ns: string; readonly kind: string; readonly name: string },
   read: (target: Effect.Success<ReturnType<typeof targetOf>>) => Effect.Effect<A, E, R>
-) => Effect.andThen(allowed(request, "read", params.ns), Effect.flatMap(targetOf(params), read)).pipe(Effect.map((value) => json(value)))
+) =>
+  Effect.andThen(allowed(request, "read", params.ns), Effect.flatMap(targetOf(params), read)).pipe(
+    Effect.map((value) => json(value))
+  )
 
 const perform = Effect.fnUntraced(function* (
   request: Request,
@@ -155,7 +161,7 @@ const makeRoutes = (built: Built<AdminServices>) => {
             const query = yield* decodeLogs(request)
             const open = { namespace: params.ns, pod: params.pod, query, userId }
             const lines = yield* Logs.use((logs) => logs.open(open))
-            return eventStream(built.context, request, lines, built.stopping)
+            return eventStream(built.context, request, lines.pipe(Stream.map(asSent)), built.stopping)
           })
         ),
       { detail: routeDetails.logs }
@@ -228,9 +234,7 @@ const makeRoutes = (built: Built<AdminServices>) => {
           Effect.gen(function* () {
             const principal = yield* allowed(request, "apply", params.ns)
             const key = yield* keyOf(request, body)
-            return answer(
-              yield* Plans.use((plans) => plans.apply(params.ns, body, callerOf(request, principal), key))
-            )
+            return answer(yield* Plans.use((plans) => plans.apply(params.ns, body, callerOf(request, principal), key)))
           })
         ),
       { body: accept(ApplyInput), detail: routeDetails.apply }
@@ -395,7 +399,7 @@ const makeRoutes = (built: Built<AdminServices>) => {
             const { namespaces } = yield* Authority.use((authority) => authority.reader(request, namespace))
             const lastEventId = request.headers.get("last-event-id")
             const events = Stream.unwrap(Feed.use((feed) => Effect.succeed(feed.open({ namespaces, lastEventId }))))
-            return eventStream(built.context, request, events, built.stopping)
+            return eventStream(built.context, request, events.pipe(Stream.map(asSent)), built.stopping)
           })
         ),
       { detail: routeDetails.stream }
@@ -432,7 +436,7 @@ export const makeFetch = (built: Built<AdminServices>): Service["fetch"] => {
     if (stranger !== undefined) return stranger
     // The router knows no empty segment; that namespace is as foreign as any other.
     if (/^\/admin\/ns\/(?:\/|$)/u.test(new URL(request.url).pathname)) {
-      const problem = problemOfError(new NamespaceNotAllowed({}))
+      const problem = problemOfError(new NamespaceNotAllowed())
       if (problem !== undefined) return problemResponse(problem, requestIdOf(request))
     }
     return app.fetch(request)

@@ -38,10 +38,7 @@ export const ProposalQuery = Schema.Struct({
   state: Schema.optionalKey(ProposalState)
 })
 const revision = Schema.optionalKey(
-  Schema.FiniteFromString.check(
-    Schema.isInt(),
-    Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
-  )
+  Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
 )
 export const DiffQuery = Schema.Struct({ from: revision, to: revision })
 export const StatusQuery = Schema.Struct({ revision })

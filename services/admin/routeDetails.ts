@@ -76,7 +76,8 @@ export const routeDetails = {
   }),
   plan: detail({
     summary: "What a manifest would change",
-    description: "Every object is validated by the API server; nothing is written. The plan can be applied for ten minutes.",
+    description:
+      "Every object is validated by the API server; nothing is written. The plan can be applied for ten minutes.",
     tag,
     answers: { 200: Plan },
     problems: [400, 413, 415, 422]

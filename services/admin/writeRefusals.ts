@@ -183,3 +183,17 @@ export class UpstreamRefused extends Schema.TaggedError<UpstreamRefused>()(
     return `the API server refused: ${this.detail} (action ${this.actionId})`
   }
 }
+
+/** A live object is not any more what the plan was made for. */
+export class PlanStale extends Schema.TaggedError<PlanStale>()(
+  "PlanStale",
+  { kind: Schema.String, name: Schema.String },
+  { httpApiStatus: 409 }
+) {
+  get code() {
+    return "stale"
+  }
+  override get message() {
+    return `${this.kind} "${this.name}" has been changed since the plan was made; nothing was done`
+  }
+}
