@@ -135,6 +135,11 @@ const gatehouse = Command.make("gatehouse").pipe(
   Command.withSubcommands([
     dev,
     service("gateway", "The public door: login, tokens, rights, routing", () => import("#gateway/service.ts")),
+    service(
+      "admin",
+      "The hand: plans, applies, restarts and undoes, recorded and backed up",
+      () => import("#admin/service.ts")
+    ),
     service("monitor", "The eyes: metrics of the host, read-only", () => import("#monitor/service.ts")),
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
