@@ -1,12 +1,15 @@
 /** The composition of the scheduler: its configuration turned into a running service. */
 import { ConfigProvider, Effect, Layer } from "effect"
+import type { ScheduleInput } from "#shared/api/scheduler.ts"
 import { Identity } from "#shared/auth.ts"
 import { type Env, processEnv, readConfig } from "#shared/config.ts"
 import { makeService, type Service } from "#shared/service.ts"
 import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
+import { Audit } from "./Audit.ts"
 import { type SchedulerConfig, schedulerConfig } from "./config.ts"
 import { makeFetch } from "./http.ts"
+import { JobFeed } from "./JobFeed.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobLogs } from "./JobLogs.ts"
 import { JobLogStore } from "./JobLogStore.ts"
@@ -14,7 +17,11 @@ import { Jobs } from "./Jobs.ts"
 import { JobSignals } from "./JobSignals.ts"
 import { migrations } from "./migrations/index.ts"
 import { postgresJobStore } from "./PostgresJobStore.ts"
+import { Schedules } from "./schedules/Schedules.ts"
+import { ScheduleStore } from "./schedules/ScheduleStore.ts"
+import { Ticker } from "./schedules/Ticker.ts"
 import { SchedulerEvents } from "./SchedulerEvents.ts"
+import { Upkeep } from "./Upkeep.ts"
 import { WatchState } from "./WatchState.ts"
 import { Workers } from "./Workers.ts"
 
@@ -24,11 +31,27 @@ export interface Overrides {
   readonly handlers?: Layer.Layer<never, never, JobHandlers>
 }
 
+/** Days that the log lines of jobs are kept. */
+const logDays = 30
+
+/** Schedules that come with the platform. */
+const builtIn: Readonly<Record<string, ScheduleInput>> = {}
+
 const layerOf = (config: SchedulerConfig, env: Env, overrides: Overrides) =>
-  Layer.mergeAll(Workers.layer(config), overrides.handlers ?? Layer.empty).pipe(
-    Layer.provideMerge(Jobs.layer),
-    Layer.provideMerge(JobLogs.layer),
-    Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore)),
+  Layer.mergeAll(
+    Upkeep.layer({ everySeconds: config.sweepSeconds, logDays }),
+    JobFeed.layer,
+    overrides.handlers ?? Layer.empty
+  ).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Workers.layer(config),
+        Ticker.layer({ sweepSeconds: config.sweepSeconds, builtIn }),
+        Schedules.layer
+      )
+    ),
+    Layer.provideMerge(Layer.mergeAll(Jobs.layer, JobLogs.layer, ScheduleStore.layer)),
+    Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore, Audit.layer)),
     Layer.provideMerge(Layer.mergeAll(JobHandlers.layer, SchedulerEvents.layer, WatchState.off)),
     Layer.provideMerge(Identity.layer({ service: "scheduler", ...config.identity })),
     Layer.provideMerge(
