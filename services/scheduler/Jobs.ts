@@ -3,6 +3,8 @@ import { Clock, Context, Effect, Layer } from "effect"
 import type { Job } from "#shared/api/scheduler.ts"
 import { Conflict, InvalidInput, NotFound, type Unavailable } from "#shared/domain/errors.ts"
 import { uuidv7 } from "#shared/domain/ids.ts"
+import { Database } from "#shared/sql.ts"
+import { type Actor, Audit } from "./Audit.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobSignals } from "./JobSignals.ts"
 import { type Enqueued, type IdempotencyConflict, isTerminal, JobStore, type NewJob } from "./JobStore.ts"
@@ -29,11 +31,11 @@ export class Jobs extends Context.Service<
      */
     readonly enqueue: (request: JobRequest) => Effect.Effect<Enqueued, InvalidInput | IdempotencyConflict | Unavailable>
     /** Cancels what waits, asks what runs to end; 409 if it has ended. */
-    readonly cancel: (id: string, reason: string) => Effect.Effect<Job, NotFound | Conflict | Unavailable>
+    readonly cancel: (id: string, reason: string, actor: Actor) => Effect.Effect<Job, NotFound | Conflict | Unavailable>
     /** A new job like an ended one; 409 if it has not ended. */
     readonly retry: (
       id: string,
-      by: string
+      actor: Actor
     ) => Effect.Effect<Job, NotFound | Conflict | InvalidInput | IdempotencyConflict | Unavailable>
   }
 >()("gatehouse/scheduler/Jobs") {
@@ -44,6 +46,8 @@ export class Jobs extends Context.Service<
 }
 
 const makeJobs = Effect.gen(function* () {
+  const audit = yield* Audit
+  const database = yield* Database
   const handlers = yield* JobHandlers
   const signals = yield* JobSignals
   const store = yield* JobStore
@@ -70,18 +74,30 @@ const makeJobs = Effect.gen(function* () {
 
   return Jobs.of({
     enqueue,
-    cancel: Effect.fn("Jobs.cancel")(function* (id, reason) {
-      const outcome = yield* store.cancel(id, reason)
-      if (outcome === "unknown") return yield* new NotFound({ resource: "job" })
-      if (outcome === "ended") return yield* new Conflict({ detail: "the job has ended" })
-      yield* signals.tell({ cancel: outcome === "asked", jobs: [id] })
-      return (yield* found(id)).job
+    cancel: Effect.fn("Jobs.cancel")(function* (id, reason, actor) {
+      return yield* database.transaction(
+        Effect.gen(function* () {
+          const before = yield* store.get(id)
+          const outcome = yield* store.cancel(id, reason)
+          if (outcome === "unknown") return yield* new NotFound({ resource: "job" })
+          if (outcome === "ended") return yield* new Conflict({ detail: "the job has ended" })
+          yield* audit.record(actor, "job.cancelled", id, { state: before?.job.state }, { reason })
+          yield* signals.tell({ cancel: outcome === "asked", jobs: [id] })
+          return (yield* found(id)).job
+        })
+      )
     }),
-    retry: Effect.fn("Jobs.retry")(function* (id, by) {
-      const { job, payload } = yield* found(id)
-      if (!isTerminal(job.state)) return yield* new Conflict({ detail: "the job has not ended" })
-      const { kind, maxAttempts, priority } = job
-      return (yield* enqueue({ kind, payload, maxAttempts, priority, by, retryOf: id })).job
+    retry: Effect.fn("Jobs.retry")(function* (id, actor) {
+      return yield* database.transaction(
+        Effect.gen(function* () {
+          const { job, payload } = yield* found(id)
+          if (!isTerminal(job.state)) return yield* new Conflict({ detail: "the job has not ended" })
+          const { kind, maxAttempts, priority } = job
+          const made = yield* enqueue({ kind, payload, maxAttempts, priority, by: actor.userId, retryOf: id })
+          yield* audit.record(actor, "job.retried", id, undefined, { job: made.job.id })
+          return made.job
+        })
+      )
     })
   })
 })

@@ -5,6 +5,9 @@ import type { SchedulerEvent } from "#shared/api/scheduler.ts"
 /** Events kept for readers who come back, and waiting for one reader at most. */
 const kept = 1000
 
+/** Milliseconds for which events go on being kept after the last reader has left. */
+const remembered = 60_000
+
 export interface NumberedEvent {
   /** `<process>-<number>`: the number of another process means nothing here. */
   readonly id: string
@@ -16,6 +19,10 @@ export class SchedulerEvents extends Context.Service<
   SchedulerEvents,
   {
     readonly publish: (event: SchedulerEvent) => Effect.Effect<void>
+    /** Something has happened that is not published: whoever comes back from before it gets a `reset`. */
+    readonly skip: Effect.Effect<void>
+    /** Whether anybody follows, or has done so a moment ago and may come back. */
+    readonly followed: () => boolean
     /** What follows `lastId`, or what happens from now on; where something is missing between, a `reset` says so. */
     readonly follow: (lastId: string | undefined) => Stream.Stream<NumberedEvent>
   }
@@ -38,6 +45,8 @@ const makeEvents = Effect.gen(function* () {
   const process = crypto.randomUUID().slice(0, 8)
   const recent: Array<Kept> = []
   let newest = 0
+  let followers = 0
+  let leftAt = Number.NEGATIVE_INFINITY
 
   const numberOf = (lastId: string | undefined) => {
     if (lastId === undefined) return newest
@@ -62,9 +71,19 @@ const makeEvents = Effect.gen(function* () {
         if (recent.length > kept) recent.shift()
         return PubSub.publish(hub, one)
       }),
+    skip: Effect.sync(() => void (newest += 1)),
+    followed: () => followers > 0 || performance.now() - leftAt < remembered,
     follow: (lastId) =>
       Stream.unwrap(
         Effect.gen(function* () {
+          yield* Effect.acquireRelease(
+            Effect.sync(() => (followers += 1)),
+            () =>
+              Effect.sync(() => {
+                followers -= 1
+                leftAt = performance.now()
+              })
+          )
           // Subscribed before the backlog is read: what is in both is dropped by its number.
           const live = yield* PubSub.subscribe(hub)
           const from = numberOf(lastId)

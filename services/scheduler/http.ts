@@ -1,12 +1,21 @@
 /** The scheduler's routes; reading needs the right `scheduler:read` of the gateway's identity token, all else `scheduler:write`. */
 import { Effect, Schema, Stream } from "effect"
-import { CancelInput, JobInput, JobLogLine, JobQuery } from "#shared/api/scheduler.ts"
+import {
+  BackfillInput,
+  CancelInput,
+  JobInput,
+  JobLogLine,
+  JobQuery,
+  Name,
+  ScheduleInput
+} from "#shared/api/scheduler.ts"
 import { Identity } from "#shared/auth.ts"
 import { InvalidInput, MalformedRequest, NotFound } from "#shared/domain/errors.ts"
 import type { Principal } from "#shared/domain/identity.ts"
-import { accept, describeApp, eventStream, guarded, makeApp, makeRun } from "#shared/http.ts"
+import { accept, describeApp, eventStream, guarded, makeApp, makeRun, requestIdOf } from "#shared/http.ts"
 import { documentOf } from "#shared/openApi.ts"
 import type { Built, Service } from "#shared/service.ts"
+import { type Actor, Audit } from "./Audit.ts"
 import { incidentRoutes } from "./health/http.ts"
 import type { IncidentStore } from "./health/IncidentStore.ts"
 import { JobHandlers } from "./JobHandler.ts"
@@ -18,11 +27,14 @@ import { masked } from "./masked.ts"
 import { queryOf } from "./query.ts"
 import { requestHash } from "./requestHash.ts"
 import { routeDetails } from "./routeDetails.ts"
+import { Schedules } from "./schedules/Schedules.ts"
+import { Ticker } from "./schedules/Ticker.ts"
 import { SchedulerEvents } from "./SchedulerEvents.ts"
 import { WatchState } from "./WatchState.ts"
-import { isTime, LogQuery } from "./wire.ts"
+import { isTime, LogQuery, PreviewQuery } from "./wire.ts"
 
 export type SchedulerServices =
+  | Audit
   | Identity
   | IncidentStore
   | JobHandlers
@@ -30,6 +42,8 @@ export type SchedulerServices =
   | Jobs
   | JobStore
   | SchedulerEvents
+  | Schedules
+  | Ticker
   | WatchState
 
 const noStore = { "cache-control": "no-store" }
@@ -37,6 +51,7 @@ const json = (value: unknown, status = 200) => Response.json(value, { status, he
 
 const jobQuery = queryOf(JobQuery)
 const logQuery = queryOf(LogQuery)
+const previewQuery = queryOf(PreviewQuery)
 const levels = JobLogLine.fields.level.literals
 const wantsStream = (request: Request) => /\btext\/event-stream\b/iu.test(request.headers.get("accept") ?? "")
 
@@ -65,7 +80,7 @@ const list = Effect.fnUntraced(function* (request: Request) {
   return json(yield* JobStore.use((store) => store.list({ cursor, kind, limit, schedule, since, state, until })))
 })
 
-const enqueue = Effect.fnUntraced(function* (request: Request, body: JobInput, { userId }: Principal) {
+const enqueue = Effect.fnUntraced(function* (request: Request, body: JobInput, { userId }: Actor) {
   const key = yield* idempotencyKey(request)
   yield* times("", { runAt: body.runAt })
   const idempotency = key === undefined ? undefined : { key: `${userId} ${key}`, requestHash: requestHash(body) }
@@ -115,20 +130,125 @@ const kinds = Effect.map(JobHandlers, (handlers) =>
   json({ items: handlers.all().map(({ description, kind }) => ({ kind, description })) })
 )
 
+const audited = Effect.map(
+  Audit.use((audit) => audit.verify),
+  (verdict) => json(verdict)
+)
+
+const preview = Effect.fnUntraced(function* (request: Request, name: string) {
+  const { from, n = 10 } = yield* previewQuery(request)
+  yield* times("/query", { from })
+  return json(yield* Schedules.use((schedules) => schedules.preview(name, n, from)))
+})
+
+const putSchedule = Effect.fnUntraced(function* (name: string, body: ScheduleInput, actor: Actor) {
+  const { created, view } = yield* Schedules.use((schedules) => schedules.put(name, body, actor))
+  yield* Ticker.use((ticker) => ticker.wake)
+  return json(view, created ? 201 : 200)
+})
+
+const setEnabled = Effect.fnUntraced(function* (name: string, enabled: boolean, actor: Actor) {
+  const view = yield* Schedules.use((schedules) => schedules.setEnabled(name, enabled, actor))
+  yield* Ticker.use((ticker) => ticker.wake)
+  return json(view)
+})
+
+const backfill = Effect.fnUntraced(function* (name: string, body: typeof BackfillInput.Type, actor: Actor) {
+  yield* times("", { from: body.from, to: body.to })
+  return json(yield* Schedules.use((schedules) => schedules.backfill(name, body, actor)))
+})
+
 const byId = Schema.Struct({ id: Schema.String })
+const byName = Schema.Struct({ name: Name })
 
 const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Request) => Principal) => {
   const run = makeRun(built.runtime)
+  const actorOf = (request: Request): Actor => ({
+    userId: principalOf(request).userId,
+    requestId: requestIdOf(request)
+  })
+  const schedules = <A, E>(use: (one: Schedules["Service"]) => Effect.Effect<A, E>, status = 200) =>
+    Effect.map(Schedules.use(use), (value) => json(value, status))
   const app = makeApp({ name: "scheduler", runtime: built.runtime })
     .use(incidentRoutes(run, principalOf))
     .get("/jobs", ({ request }) => run(request, list(request)), { detail: routeDetails.jobs })
-    .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, principalOf(request))), {
+    .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, actorOf(request))), {
       body: accept(JobInput),
       detail: routeDetails.enqueue
     })
     .get("/jobs/kinds", ({ request }) => run(request, kinds), { detail: routeDetails.kinds })
     .get("/jobs/health", ({ request }) => run(request, health), { detail: routeDetails.health })
     .get("/jobs/stream", ({ request }) => run(request, stream(request, built)), { detail: routeDetails.stream })
+    .get("/jobs/audit/verify", ({ request }) => run(request, audited), { detail: routeDetails.audit })
+    .get(
+      "/jobs/schedules",
+      ({ request }) =>
+        run(
+          request,
+          Effect.map(
+            Schedules.use((all) => all.list),
+            (items) => json({ items })
+          )
+        ),
+      { detail: routeDetails.schedules }
+    )
+    .get(
+      "/jobs/schedules/:name",
+      ({ params, request }) =>
+        run(
+          request,
+          schedules((all) => all.get(params.name))
+        ),
+      {
+        params: accept(byName, "/params"),
+        detail: routeDetails.schedule
+      }
+    )
+    .put(
+      "/jobs/schedules/:name",
+      ({ body, params, request }) => run(request, putSchedule(params.name, body, actorOf(request))),
+      { params: accept(byName, "/params"), body: accept(ScheduleInput), detail: routeDetails.putSchedule }
+    )
+    .delete(
+      "/jobs/schedules/:name",
+      ({ params, request }) =>
+        run(
+          request,
+          Effect.as(
+            Schedules.use((all) => all.remove(params.name, actorOf(request))),
+            new Response(null, { status: 204, headers: noStore })
+          )
+        ),
+      { params: accept(byName, "/params"), detail: routeDetails.deleteSchedule }
+    )
+    .get("/jobs/schedules/:name/preview", ({ params, request }) => run(request, preview(request, params.name)), {
+      params: accept(byName, "/params"),
+      detail: routeDetails.preview
+    })
+    .post(
+      "/jobs/schedules/:name/trigger",
+      ({ params, request }) =>
+        run(
+          request,
+          schedules((all) => all.trigger(params.name, actorOf(request)), 201)
+        ),
+      { params: accept(byName, "/params"), detail: routeDetails.trigger }
+    )
+    .post(
+      "/jobs/schedules/:name/pause",
+      ({ params, request }) => run(request, setEnabled(params.name, false, actorOf(request))),
+      { params: accept(byName, "/params"), detail: routeDetails.pause }
+    )
+    .post(
+      "/jobs/schedules/:name/resume",
+      ({ params, request }) => run(request, setEnabled(params.name, true, actorOf(request))),
+      { params: accept(byName, "/params"), detail: routeDetails.resume }
+    )
+    .post(
+      "/jobs/schedules/:name/backfill",
+      ({ body, params, request }) => run(request, backfill(params.name, body, actorOf(request))),
+      { params: accept(byName, "/params"), body: accept(BackfillInput), detail: routeDetails.backfill }
+    )
     .get("/jobs/openapi.json", () => document, { detail: routeDetails.openapi })
     .get("/jobs/:id", ({ params, request }) => run(request, show(params.id)), {
       params: accept(byId, "/params"),
@@ -144,7 +264,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
         run(
           request,
           Effect.map(
-            Jobs.use((jobs) => jobs.cancel(params.id, body.reason)),
+            Jobs.use((jobs) => jobs.cancel(params.id, body.reason, actorOf(request))),
             (job) => json(job)
           )
         ),
@@ -156,7 +276,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
         run(
           request,
           Effect.map(
-            Jobs.use((jobs) => jobs.retry(params.id, principalOf(request).userId)),
+            Jobs.use((jobs) => jobs.retry(params.id, actorOf(request))),
             (job) => json(job, 201)
           )
         ),

@@ -13,7 +13,7 @@ import {
   WatchHealth
 } from "#shared/api/scheduler.ts"
 import { detail } from "#shared/openApi.ts"
-import { Backfilled, LogQuery, PreviewQuery } from "./wire.ts"
+import { AuditVerdict, Backfilled, LogQuery, PreviewQuery } from "./wire.ts"
 
 const tag = "scheduler"
 
@@ -103,6 +103,11 @@ export const routeDetails = {
     tag,
     answers: { 200: Backfilled },
     problems: [400, 404, 415, 422]
+  }),
+  audit: detail({
+    summary: "Whether the audit's rows are as they were written",
+    tag,
+    answers: { 200: AuditVerdict }
   }),
   openapi: detail({
     summary: "This description",

@@ -1,5 +1,6 @@
 /** The composition of the scheduler: its configuration turned into a running service. */
 import { ConfigProvider, Effect, Layer } from "effect"
+import type { ScheduleInput } from "#shared/api/scheduler.ts"
 import { Identity } from "#shared/auth.ts"
 import { ConfigInvalid, type Env, processEnv, readConfig } from "#shared/config.ts"
 import type { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
@@ -7,11 +8,13 @@ import { makeService, type Service } from "#shared/service.ts"
 import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
 import { WorkloadIdentity } from "#shared/workload.ts"
+import { Audit } from "./Audit.ts"
 import { type SchedulerConfig, schedulerConfig } from "./config.ts"
 import { AdminApi } from "./health/AdminApi.ts"
 import { IncidentStore } from "./health/IncidentStore.ts"
 import { healthLayer } from "./health/layer.ts"
 import { makeFetch } from "./http.ts"
+import { JobFeed } from "./JobFeed.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobLogs } from "./JobLogs.ts"
 import { JobLogStore } from "./JobLogStore.ts"
@@ -19,7 +22,11 @@ import { Jobs } from "./Jobs.ts"
 import { JobSignals } from "./JobSignals.ts"
 import { migrations } from "./migrations/index.ts"
 import { postgresJobStore } from "./PostgresJobStore.ts"
+import { Schedules } from "./schedules/Schedules.ts"
+import { ScheduleStore } from "./schedules/ScheduleStore.ts"
+import { Ticker } from "./schedules/Ticker.ts"
 import { SchedulerEvents } from "./SchedulerEvents.ts"
+import { Upkeep } from "./Upkeep.ts"
 import { WatchState } from "./WatchState.ts"
 import { Workers } from "./Workers.ts"
 
@@ -46,13 +53,29 @@ const watching = ({ identity, namespace, thresholds, workload }: SchedulerConfig
   )
 }
 
+/** Days that the log lines of jobs are kept. */
+const logDays = 30
+
+/** Schedules that come with the platform. */
+const builtIn: Readonly<Record<string, ScheduleInput>> = {}
+
 const layerOf = (config: SchedulerConfig, env: Env, overrides: Overrides) =>
-  Layer.mergeAll(Workers.layer(config), overrides.handlers ?? Layer.empty).pipe(
+  Layer.mergeAll(
+    Upkeep.layer({ everySeconds: config.sweepSeconds, logDays }),
+    JobFeed.layer,
+    overrides.handlers ?? Layer.empty
+  ).pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(
+        Workers.layer(config),
+        Ticker.layer({ sweepSeconds: config.sweepSeconds, builtIn }),
+        Schedules.layer
+      )
+    ),
     Layer.provideMerge(watching(config, overrides)),
-    Layer.provideMerge(Jobs.layer),
-    Layer.provideMerge(JobLogs.layer),
-    Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore)),
-    Layer.provideMerge(Layer.merge(JobHandlers.layer, SchedulerEvents.layer)),
+    Layer.provideMerge(Layer.mergeAll(Jobs.layer, JobLogs.layer, ScheduleStore.layer)),
+    Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore, Audit.layer)),
+    Layer.provideMerge(Layer.mergeAll(JobHandlers.layer, SchedulerEvents.layer)),
     Layer.provideMerge(Identity.layer({ service: "scheduler", ...config.identity })),
     Layer.provideMerge(
       Database.layer({

@@ -27,6 +27,14 @@ export const Backfilled = Schema.Struct({
   known: Schema.Int
 })
 
+/** Answer of GET /jobs/audit/verify. */
+export const AuditVerdict = Schema.Struct({
+  ok: Schema.Boolean,
+  rows: Schema.Int,
+  /** The first row that is not as it was written. */
+  brokenAt: Schema.NullOr(Schema.Int)
+})
+
 const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/u
 
 /** Whether text is a time of RFC 3339 that exists; Date takes 31 February for 3 March. */
