@@ -90,7 +90,13 @@ export const makeControllerManager = (
     else add(kind, namespaceOf(object), nameOf(object))
     const owner = controllerReference(object)
     const above = allKinds.find((one) => one.kind === textAt(owner, "kind"))
-    if (above !== undefined) add(above, namespaceOf(object), textAt(owner, "name"))
+    if (above === undefined) return
+    add(above, namespaceOf(object), textAt(owner, "name"))
+    if (type !== "DELETED" || kind !== kinds.Pod) return
+    // A Deployment that recreates waits for the last pod of its old ReplicaSets.
+    const set = store.get(above, namespaceOf(object), textAt(owner, "name"))
+    const top = set === undefined ? undefined : controllerReference(set)
+    if (textAt(top, "kind") === "Deployment") add(kinds.Deployment, namespaceOf(object), textAt(top, "name"))
   })
   return {
     settle,
