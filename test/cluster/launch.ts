@@ -7,7 +7,7 @@ import { build } from "#test/cluster/build.ts"
 import { attachCluster, type Cluster, clusterFolder, type Coordinates } from "#test/cluster/cluster.ts"
 import { administrator, freePorts, startControlPlane } from "#test/cluster/controlPlane.ts"
 import { namePrefix, removeLeftBehind, supervisorFile } from "#test/cluster/leftBehind.ts"
-import { startNode } from "#test/cluster/node.ts"
+import { startNode, startRuntime } from "#test/cluster/node.ts"
 import { nodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import { issueAll } from "#test/cluster/pki.ts"
 import { type OwnSupervisor, startSupervisor } from "#test/cluster/supervisor.ts"
@@ -46,6 +46,7 @@ const startIn = async (folder: string, tier: Tier, reason: string, own: (supervi
   await issueAll(supervisor, folder, { address, server })
   writeFileSync(join(folder, "cluster.json"), JSON.stringify(coordinates))
   const request = administrator(folder, server)
+  if (network !== undefined) await startRuntime(supervisor, folder, network)
   await startControlPlane(supervisor, folder, { program, tier, endpoints, request })
   const cluster = attachCluster(folder)
   if (network !== undefined) await startNode(supervisor, cluster, network)
