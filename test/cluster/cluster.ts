@@ -155,7 +155,7 @@ export const attachCluster = (folder: string): Cluster => {
       await supervisor.signal("kube-apiserver", process.platform === "linux" ? 18 : 19)
     },
     stopApiServer: async () => {
-      await supervisor.stop("kube-apiserver", 5)
+      await supervisor.stop("kube-apiserver", 1)
     },
     startApiServer: async () => {
       await supervisor.start({ name: "kube-apiserver" })

@@ -4,9 +4,9 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { stringify } from "yaml"
+import { eventually, Hopeless } from "#test/cluster/eventually.ts"
 import { authorityOf, certificateOf, kubeconfigPath, pkiFolder } from "#test/cluster/pki.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
-import { until } from "#test/shared/until.ts"
 
 export const serviceRange = "10.43.0.0/16"
 export const podRange = "10.42.0.0/16"
@@ -148,24 +148,19 @@ const lastLines = (path: string) => {
 /** Fails early, with the end of its log, where a component has ended. */
 export const assertRuns = async (supervisor: Supervisor, folder: string, component: string): Promise<void> => {
   const { code, running } = await supervisor.state(component)
-  if (!running) throw new Error(`${component} ended with ${code}:\n${lastLines(logPath(folder, component))}`)
+  if (!running) throw new Hopeless(`${component} ended with ${code}:\n${lastLines(logPath(folder, component))}`)
 }
 
 export const apiServerReady = async (supervisor: Supervisor, folder: string, request: Request): Promise<void> => {
-  await until(
-    "the API server is ready",
-    async () => {
-      await assertRuns(supervisor, folder, "etcd")
-      await assertRuns(supervisor, folder, "kube-apiserver")
-      const answer = await request("/readyz", { signal: AbortSignal.timeout(2000) }).catch(() => undefined)
-      await answer?.body?.cancel()
-      if (answer?.ok === true) return true
-      await Bun.sleep(50)
-      return false
-    },
-    90
-  ).catch((error: unknown) => {
-    throw new Error(`${String(error)}\n${lastLines(logPath(folder, "kube-apiserver"))}`)
+  await eventually("the API server is ready", async () => {
+    await assertRuns(supervisor, folder, "etcd")
+    await assertRuns(supervisor, folder, "kube-apiserver")
+    const answer = await request("/readyz", { signal: AbortSignal.timeout(2000) })
+    await answer.body?.cancel()
+    return answer.ok
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}
+${lastLines(logPath(folder, "kube-apiserver"))}`)
   })
 }
 
@@ -189,16 +184,10 @@ export const startControlPlane = async (
   await apiServerReady(supervisor, folder, request)
   await start("kube-controller-manager", controllerManagerFlags(folder, tier))
   await start("kube-scheduler", schedulerFlags(folder))
-  await until(
-    "the controllers make the default ServiceAccount",
-    async () => {
-      await assertRuns(supervisor, folder, "kube-controller-manager")
-      const answer = await request("/api/v1/namespaces/default/serviceaccounts/default")
-      await answer.body?.cancel()
-      if (answer.ok) return true
-      await Bun.sleep(100)
-      return false
-    },
-    90
-  )
+  await eventually("the controllers make the default ServiceAccount", async () => {
+    await assertRuns(supervisor, folder, "kube-controller-manager")
+    const answer = await request("/api/v1/namespaces/default/serviceaccounts/default")
+    await answer.body?.cancel()
+    return answer.ok
+  })
 }

@@ -5,13 +5,13 @@ import { stringify } from "yaml"
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { containerdSocket, writeContainerdConfig } from "#test/cluster/containerd.ts"
 import { assertRuns, logPath, podRange } from "#test/cluster/controlPlane.ts"
+import { eventually } from "#test/cluster/eventually.ts"
 import { writeOwnImages } from "#test/cluster/images.ts"
 import { cniConfig, prepareGround } from "#test/cluster/nodeGround.ts"
 import type { NodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import { kubeconfigPath, nodeName, pkiFolder } from "#test/cluster/pki.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
 import { cniPlugins } from "#test/cluster/tier.ts"
-import { until } from "#test/shared/until.ts"
 
 const dnsAddress = "10.43.0.10"
 
@@ -83,33 +83,21 @@ const conditionHolds = async (cluster: Cluster, path: string, type: string): Pro
 }
 
 const waitFor = (supervisor: Supervisor, cluster: Cluster, what: string, path: string, type: string) =>
-  until(
-    what,
-    async () => {
-      for (const component of ["containerd", "kubelet", "kube-proxy"]) {
-        await assertRuns(supervisor, cluster.folder, component)
-      }
-      if (await conditionHolds(cluster, path, type)) return true
-      await Bun.sleep(100)
-      return false
-    },
-    90
-  )
+  eventually(what, async () => {
+    for (const component of ["containerd", "kubelet", "kube-proxy"]) {
+      await assertRuns(supervisor, cluster.folder, component)
+    }
+    return await conditionHolds(cluster, path, type)
+  })
 
 /** The containerd of `folder` takes images as soon as its socket answers. */
 const importImages = async (supervisor: Supervisor, cluster: Cluster) => {
   const archive = await writeOwnImages(cluster.folder)
-  await until(
-    "containerd answers",
-    async () => {
-      await assertRuns(supervisor, cluster.folder, "containerd")
-      const { code } = await supervisor.run(["ctr", "--address", containerdSocket(cluster.folder), "version"])
-      if (code === 0) return true
-      await Bun.sleep(100)
-      return false
-    },
-    60
-  )
+  await eventually("containerd answers", async () => {
+    await assertRuns(supervisor, cluster.folder, "containerd")
+    const { code } = await supervisor.run(["ctr", "--address", containerdSocket(cluster.folder), "version"])
+    return code === 0
+  })
   await cluster.importImage(archive)
 }
 

@@ -40,6 +40,10 @@ ip address add ${network.nodeAddress}/30 dev eth0
 ip link set eth0 up
 ip route add default via ${network.hostAddress}
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# What leaves the node does so by the node's address, as the machine knows no way back to a pod's.
+nft add table ip node
+nft add chain ip node leaving '{ type nat hook postrouting priority srcnat; }'
+nft add rule ip node leaving oifname eth0 ip saddr ${podRange} masquerade
 # Without it policies miss what goes from pod to pod over the bridge.
 if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables; fi
 `

@@ -1,4 +1,4 @@
-/** Stands in for a kubelet where no node runs: reports pods of a node object as a test wants them; must not be used on the node tier. */
+/** Stands in for a kubelet: reports the pods of a node object as a test wants them; must run nothing. */
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { podStatus, type PodState } from "#test/cluster/podStatus.ts"
 import { follow, type KubernetesObject } from "#test/cluster/watch.ts"
@@ -48,12 +48,19 @@ const nodeStatus = (ready: boolean) => ({
 
 const finished = (state: PodState) => state === "succeeded" || state === "failed"
 
-/** Adds a node, and reports every pod that the scheduler puts there as `behaviour` says; by default as running and ready. */
+const heartbeat = 3000
+
+/** Keeps what real pods need, beside a real node, away from a played one. */
+export const playedTaint = { key: "gatehouse.test/played", effect: "NoSchedule" } as const
+
+/**
+ * Adds a node, and reports every pod that the scheduler puts there as `behaviour` says; by default as running and ready. On the
+ * node tier, where real pods would not run there, a pod must tolerate `playedTaint`.
+ */
 export const playKubelet = async (
   cluster: Cluster,
   options: { readonly node?: string; readonly behaviour?: (pod: PlayedPod) => PodState } = {}
 ): Promise<PlayedKubelet> => {
-  if (cluster.tier === "node") throw new Error("the node tier has a kubelet: play none")
   const node = options.node ?? "played-1"
   const behaviour = options.behaviour ?? (() => "running")
   const wanted = new Map<string, PodState>()
@@ -64,9 +71,24 @@ export const playKubelet = async (
   await send(cluster, "POST", "/api/v1/nodes", {
     apiVersion: "v1",
     kind: "Node",
-    metadata: { name: node, labels: { "kubernetes.io/hostname": node, "kubernetes.io/os": "linux" } }
+    metadata: { name: node, labels: { "kubernetes.io/hostname": node, "kubernetes.io/os": "linux" } },
+    spec: { taints: cluster.tier === "node" ? [playedTaint] : [] }
   })
   await send(cluster, "PATCH", `/api/v1/nodes/${node}/status`, nodeStatus(true))
+
+  const lease = `/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${node}`
+  const renew = async () => {
+    const renewTime = new Date().toISOString().replace("Z", "000Z")
+    const spec = { holderIdentity: node, leaseDurationSeconds: 40, renewTime }
+    const named = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name: node }, spec }
+    const query = "?fieldManager=played-kubelet&force=true"
+    const headers = { "content-type": "application/apply-patch+yaml" }
+    const answer = await cluster.request(`${lease}${query}`, { method: "PATCH", headers, body: JSON.stringify(named) })
+    await answer.body?.cancel()
+  }
+  await renew()
+  // The API server may be away for a while, as a test wants it.
+  const renewing = setInterval(() => void renew().catch(() => {}), heartbeat)
 
   const report = async (pod: PlayedPod) => {
     const { deletionTimestamp, name, namespace, uid } = pod.metadata
@@ -115,6 +137,7 @@ export const playKubelet = async (
     },
     setReady: (ready) => send(cluster, "PATCH", `/api/v1/nodes/${node}/status`, nodeStatus(ready)),
     stop: async () => {
+      clearInterval(renewing)
       ended.abort()
       await following
       await last
