@@ -106,7 +106,7 @@ const reload = (config: GatewayConfig, live: Live) => {
           Workloads.use((service) => service.dismiss(same.map(({ id }) => id))),
           { log: true }
         )
-        return Effect.andThen(dismissed, told)
+        return Effect.andThen(told, dismissed)
       })
     ),
     Effect.catch((error) => {
