@@ -1,5 +1,5 @@
 /** The cluster of a development start: a simulated one with demo workloads, kept on disk and on a loopback port for kubectl, or a real one by kubeconfig. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Layer, Schedule } from "effect"
 import { stringify } from "yaml"
@@ -51,8 +51,9 @@ export const demoRelease = (
 export const startSimulatedCluster = Effect.fn("startSimulatedCluster")(function* (options: Options) {
   const { dataDir, namespace, speed } = options
   const file = join(dataDir, "cluster.json")
-  const began = Date.now() - age * 3_600_000
-  const cluster = makeSimulatedCluster({ namespaces: [namespace], now: began, speed })
+  // Its time goes on where the last process left it; a new one has a past to live through first.
+  const began = existsSync(file) ? statSync(file).mtimeMs : Date.now() - age * 3_600_000
+  const cluster = makeSimulatedCluster({ namespaces: [namespace], now: Math.floor(began), speed })
   const kept = existsSync(file) && cluster.restore(readFileSync(file, "utf8"))
 
   let saved = ""
