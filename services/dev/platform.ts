@@ -13,10 +13,11 @@ import * as admin from "#admin/service.ts"
 import * as gateway from "#gateway/service.ts"
 import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
+import { demoRelease, realCluster, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
+import { badRelease } from "./demoWorkloads.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
 import { startPostgres } from "./postgres.ts"
-import { realCluster, startSimulatedCluster } from "./cluster.ts"
 import { writeSettings } from "./settings.ts"
 import { workloadKey } from "./workloadKey.ts"
 
@@ -42,6 +43,8 @@ const loopback = "127.0.0.1"
 
 /** Pods of the simulation start and back off so many times faster than real ones: a story is seen in a minute. */
 const simulationSpeed = 4
+/** After the first start, so that somebody has logged in when the demo's bad release is rolled out. */
+const storyBegins = "20 seconds"
 /** So is the watchman's patience; a setting of the person who starts it goes before. */
 const quickly = {
   SCHEDULER_HEALTH_INTERVAL: "2 seconds",
@@ -232,6 +235,15 @@ const start = Effect.fnUntraced(function* (
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]
   )
+  if (cluster.fresh) {
+    const { image, name } = badRelease
+    yield* demoRelease(name, image, identity.ENVIRONMENT).pipe(
+      Effect.provide(cluster.layer),
+      Effect.delay(storyBegins),
+      Effect.catch((error) => Effect.logWarning(`the demo's release failed: ${error.message}`)),
+      Effect.forkIn(scope)
+    )
+  }
   const platform: Platform = {
     url,
     issuer: provider.issuer,
