@@ -15,7 +15,7 @@ const apply = (objects: ReadonlyArray<object>) =>
   cluster.kubectl(["apply", "--server-side", "-f", "-"], {
     stdin: JSON.stringify({ apiVersion: "v1", kind: "List", items: objects })
   })
-const kubectl = (...args: ReadonlyArray<string>) => cluster.kubectl([...args, "-n", namespace])
+const kubectl = (...args: ReadonlyArray<string>) => cluster.kubectl(["-n", namespace, ...args])
 
 /** A pod as restricted Pod Security wants it. */
 const pod = (name: string, image: string, args?: ReadonlyArray<string>) => ({

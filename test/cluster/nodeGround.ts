@@ -40,6 +40,8 @@ ip address add ${network.nodeAddress}/30 dev eth0
 ip link set eth0 up
 ip route add default via ${network.hostAddress}
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# A connection whose both ends were killed would hold the namespace, and so the machine's interface, for minutes.
+echo 1 >/proc/sys/net/ipv4/tcp_orphan_retries
 # What leaves the node does so by the node's address, as the machine knows no way back to a pod's.
 nft add table ip node
 nft add chain ip node leaving '{ type nat hook postrouting priority srcnat; }'
