@@ -32,6 +32,7 @@ const choose = (wanted: Tier | "highest", verdict: Verdict): { readonly tier: Ti
 
 const startIn = async (folder: string, tier: Tier, reason: string, own: (supervisor: OwnSupervisor) => void) => {
   const [program, supervising] = [await build("controlplane"), await build("supervisor")]
+  if (tier === "node") for (const inPods of ["workload", "dns"] as const) await build(inPods)
   const supervisor = await startSupervisor(supervising, folder, tier === "node" ? basename(folder) : undefined)
   own(supervisor)
   writeFileSync(join(folder, supervisorFile), nameOf(supervisor.pid))

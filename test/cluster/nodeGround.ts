@@ -1,6 +1,7 @@
 /** Prepares what a node's processes stand on, inside its namespaces: mounts, interfaces, cgroups; must change no setting of the machine. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import type { Snapshotter } from "#test/cluster/containerd.ts"
 import { podRange } from "#test/cluster/controlPlane.ts"
 import type { NodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
@@ -100,6 +101,16 @@ export const cniConfig = JSON.stringify({
     { type: "portmap", capabilities: { portMappings: true } }
   ]
 })
+
+const overlayTrial = (folder: string) => `set -e
+cd '${folder}'
+mkdir -p trial/lower trial/upper trial/work trial/all
+mount -t overlay gatehouse -o lowerdir=trial/lower,upperdir=trial/upper,workdir=trial/work trial/all
+umount trial/all`
+
+/** How the runtime can lay out images in `folder`. */
+export const snapshotterFor = async (supervisor: Supervisor, folder: string): Promise<Snapshotter> =>
+  (await supervisor.run(["sh", "-c", overlayTrial(folder)])).code === 0 ? "overlayfs" : "native"
 
 export const prepareGround = async (
   supervisor: Supervisor,

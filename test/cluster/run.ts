@@ -64,7 +64,10 @@ const holdCluster = async (cluster: OwnCluster) => {
   )
   console.log(`logs: ${join(cluster.folder, "logs")}`)
   console.log("Ctrl-C ends it.")
+  // Nothing else would keep the process's loop waiting: Bun would look for the signal again and again.
+  const awake = setInterval(() => {}, 60_000)
   await told
+  clearInterval(awake)
 }
 
 /** Runs the suites one after the other: they share the cluster, and some take a part of it away for a while. */
