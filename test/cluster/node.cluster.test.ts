@@ -196,4 +196,17 @@ onNode.describe("a node", () => {
     await ready("server")
     expect(await containerStatus("server")).toMatchObject({ restartCount: 0 })
   })
+  test("comes back from a power cut with its pods", async () => {
+    const boots = (await containerStatus("server"))?.restartCount ?? 0
+    await cluster.rebootNode()
+    await eventually("the pod is started again", async () => {
+      const status = await containerStatus("server")
+      return status !== undefined && status.restartCount > boots
+    })
+    await Promise.all([ready("server"), ready("client")])
+    await cluster.kubectl(["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"])
+    await eventually("names and Services lead to it again", async () =>
+      (await kubectl("exec", "client", "--", "/workload", "get", "http://web/again")).startsWith("server ")
+    )
+  })
 })
