@@ -92,7 +92,7 @@ const runSuites = async (cluster: OwnCluster, files: ReadonlyArray<string>): Pro
 }
 
 const filters = args.map((path) => relative(root, resolve(path)))
-const files = [...new Bun.Glob("test/**/*.cluster.test.ts").scanSync({ cwd: root })]
+const files = [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })]
   .filter((file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`)))
   .sort()
 if (!hold && files.length === 0) refuse(`no suite at ${filters.join(", ")}`)
