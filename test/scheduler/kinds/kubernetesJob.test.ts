@@ -74,7 +74,9 @@ test("a lost answer to the creation makes no second one", async () => {
   cluster.intercept((request) => {
     if (request.method !== "POST") return undefined
     cluster.intercept(undefined)
-    return cluster.fetch(request).then(() => Promise.reject(new TypeError("connection lost")))
+    return cluster.fetch(request).then((): Response => {
+      throw new TypeError("connection lost")
+    })
   })
   const { failure } = await kind.run(payload)
   expect(failure).toMatchObject({ retryable: true })
