@@ -61,6 +61,8 @@ export interface JobHandler<P> {
   readonly payload: Schema.ConstraintDecoder<P>
   /** A defect is a failed attempt like any other; what it says is logged, not shown. */
   readonly run: (payload: P, context: JobContext) => Effect.Effect<Outcome, JobFailed>
+  /** Ends what the job has begun elsewhere, after it was cancelled; tried once, the job's state does not wait for it. */
+  readonly cancelled?: (jobId: string) => Effect.Effect<void, JobFailed>
 }
 
 /** A handler whose payload's type is no longer known: what the queue works with. */
@@ -71,6 +73,7 @@ export interface RegisteredHandler {
   /** Fails with every fault of a payload, as pointers below `under`. */
   readonly check: (payload: unknown, under: string) => Effect.Effect<void, InvalidInput>
   readonly run: (payload: unknown, context: JobContext) => Effect.Effect<Outcome, JobFailed>
+  readonly cancelled: (jobId: string) => Effect.Effect<void, JobFailed>
 }
 
 const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
@@ -79,6 +82,7 @@ const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
     kind: handler.kind,
     version: handler.version,
     description: handler.description,
+    cancelled: handler.cancelled ?? (() => Effect.void),
     check: (payload, under) =>
       Effect.suspend(() => {
         const result = decode(payload)

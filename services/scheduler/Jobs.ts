@@ -75,17 +75,29 @@ const makeJobs = Effect.gen(function* () {
   return Jobs.of({
     enqueue,
     cancel: Effect.fn("Jobs.cancel")(function* (id, reason, actor) {
-      return yield* database.transaction(
-        Effect.gen(function* () {
-          const before = yield* store.get(id)
-          const outcome = yield* store.cancel(id, reason)
-          if (outcome === "unknown") return yield* new NotFound({ resource: "job" })
-          if (outcome === "ended") return yield* new Conflict({ detail: "the job has ended" })
-          yield* audit.record(actor, "job.cancelled", id, { state: before?.job.state }, { reason })
-          yield* signals.tell({ cancel: outcome === "asked", jobs: [id] })
-          return (yield* found(id)).job
-        })
-      )
+      return yield* database
+        .transaction(
+          Effect.gen(function* () {
+            const before = yield* store.get(id)
+            const outcome = yield* store.cancel(id, reason)
+            if (outcome === "unknown") return yield* new NotFound({ resource: "job" })
+            if (outcome === "ended") return yield* new Conflict({ detail: "the job has ended" })
+            yield* audit.record(actor, "job.cancelled", id, { state: before?.job.state }, { reason })
+            yield* signals.tell({ cancel: outcome === "asked", jobs: [id] })
+            // A running one is its worker's to clean up after.
+            return { job: (yield* found(id)).job, waited: outcome === "cancelled" }
+          })
+        )
+        .pipe(
+          Effect.tap(({ job, waited }) =>
+            (waited ? (handlers.find(job.kind)?.cancelled(id) ?? Effect.void) : Effect.void).pipe(
+              Effect.catchCause((cause) => Effect.logWarning("a cancelled job left something behind", cause)),
+              Effect.annotateLogs({ job: id, kind: job.kind }),
+              Effect.forkDetach
+            )
+          ),
+          Effect.map(({ job }) => job)
+        )
     }),
     retry: Effect.fn("Jobs.retry")(function* (id, actor) {
       return yield* database.transaction(

@@ -167,6 +167,14 @@ const makeWorkers = (
       yield* Metric.update(claimLatency, job.dueFor)
     })
 
+    /** Lets the handler end what the cancelled job has begun elsewhere. */
+    const cleanUp = ({ id, job }: Run) =>
+      (handlers.find(job.kind)?.cancelled(id) ?? Effect.void).pipe(
+        Effect.timeoutOption(`${forcedAfter} seconds`),
+        Effect.catchCause((cause) => Effect.logWarning("a cancelled job left something behind", cause)),
+        Effect.annotateLogs({ job: id, kind: job.kind })
+      )
+
     /** Interrupts a run; one that does not heed it is given up after a while, whatever it still does. */
     const stop = Effect.fnUntraced(function* (run: Run, why: NonNullable<Run["stop"]>) {
       if (run.stop !== undefined || run.ending) return
@@ -181,6 +189,7 @@ const makeWorkers = (
               conclude(run, interrupted[why])
             )
         }),
+        Effect.andThen(why === "cancel" ? cleanUp(run) : Effect.void),
         Effect.forkDetach
       )
     })

@@ -2,6 +2,7 @@
 import { Config, ConfigProvider, Duration, Effect } from "effect"
 import { identityConfig } from "#shared/auth.ts"
 import { secret } from "#shared/config.ts"
+import { kubernetesConfig } from "#shared/kubernetes/config.ts"
 import { workloadConfig } from "#shared/workload.ts"
 import { thresholdsConfig } from "./health/thresholds.ts"
 
@@ -43,10 +44,20 @@ export const schedulerConfig = Config.all({
   sweepSeconds: seconds("SCHEDULER_SWEEP", 4, 0.1, 5),
   /** How long runs may go on after SIGTERM. */
   graceSeconds: seconds("SCHEDULER_GRACE", 20, 0, 25),
-  /** Whose pods are watched; the environment's own namespace unless told. */
+  /** Days that jobs are kept after their end, and the slots of schedules. */
+  keepSucceededDays: int("SCHEDULER_KEEP_SUCCEEDED_DAYS", 30, 1, 3650),
+  keepFailedDays: int("SCHEDULER_KEEP_FAILED_DAYS", 180, 1, 3650),
+  /** Days that jobs' log lines are kept. */
+  keepLogDays: int("SCHEDULER_KEEP_LOG_DAYS", 30, 1, 3650),
+  /** Where jobs run and pods are watched; the environment's own namespace unless told. */
   namespace: Config.String("SCHEDULER_NAMESPACE").pipe(Config.withDefault(undefined)),
+  /** The API server, unless neither this names one nor this process runs in a cluster. */
+  kubernetes: kubernetesConfig.pipe(
+    Config.map((found) => (found.source === "in-cluster" && found.serviceHost === undefined ? undefined : found))
+  ),
+  /** From when on what is seen of pods counts. */
   thresholds: thresholdsConfig,
-  /** How the gateway is reached, and as whom; needed to propose. */
+  /** How the gateway is reached, and as whom; without it nothing is called there. */
   workload: workloadConfig.pipe(Config.withDefault(undefined))
 })
 

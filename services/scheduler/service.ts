@@ -2,7 +2,8 @@
 import { ConfigProvider, Effect, Layer } from "effect"
 import type { ScheduleInput } from "#shared/api/scheduler.ts"
 import { Identity } from "#shared/auth.ts"
-import { ConfigInvalid, type Env, processEnv, readConfig } from "#shared/config.ts"
+import { type Env, processEnv, readConfig } from "#shared/config.ts"
+import { kubernetesLayer } from "#shared/kubernetes/config.ts"
 import type { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { makeService, type Service } from "#shared/service.ts"
 import { Database } from "#shared/sql.ts"
@@ -20,8 +21,13 @@ import { JobLogs } from "./JobLogs.ts"
 import { JobLogStore } from "./JobLogStore.ts"
 import { Jobs } from "./Jobs.ts"
 import { JobSignals } from "./JobSignals.ts"
+import { healthCheck } from "./kinds/healthCheck.ts"
+import { httpCall } from "./kinds/httpCall.ts"
+import { kubernetesJob } from "./kinds/kubernetesJob.ts"
+import { retention } from "./kinds/retention.ts"
 import { migrations } from "./migrations/index.ts"
 import { postgresJobStore } from "./PostgresJobStore.ts"
+import { RetentionStore } from "./RetentionStore.ts"
 import { Schedules } from "./schedules/Schedules.ts"
 import { ScheduleStore } from "./schedules/ScheduleStore.ts"
 import { Ticker } from "./schedules/Ticker.ts"
@@ -34,48 +40,59 @@ import { Workers } from "./Workers.ts"
 export interface Overrides {
   /** Registers further kinds of job. */
   readonly handlers?: Layer.Layer<never, never, JobHandlers>
-  /** The cluster to watch; without one there is no watchman. */
+  /** The cluster to work in. */
   readonly kubernetes?: Layer.Layer<Kubernetes>
+}
+
+/** Schedules that come with the platform. */
+const builtIn: Readonly<Record<string, ScheduleInput>> = {
+  retention: { cron: "17 3 * * *", kind: "retention", payload: {}, jitterSeconds: 600 }
+}
+
+/** The kinds of job that this process can run: those for which it is configured. */
+const kindsOf = (config: SchedulerConfig, { handlers = Layer.empty, kubernetes }: Overrides) => {
+  const namespace = config.namespace ?? config.identity.environment
+  const { workload } = config
+  const calling =
+    workload === undefined
+      ? healthCheck({ namespace, identity: undefined })
+      : Layer.merge(
+          httpCall,
+          Layer.unwrap(Effect.map(WorkloadIdentity, (identity) => healthCheck({ namespace, identity })))
+        ).pipe(Layer.provide(WorkloadIdentity.layer(workload)))
+  const ages = { succeededDays: config.keepSucceededDays, failedDays: config.keepFailedDays }
+  return Layer.mergeAll(
+    handlers,
+    calling,
+    kubernetes === undefined ? Layer.empty : kubernetesJob({ namespace }).pipe(Layer.provide(kubernetes)),
+    retention(ages).pipe(Layer.provide(RetentionStore.layer))
+  )
 }
 
 /** The watchman, where there is a cluster to watch; its incidents can be read in any case. */
 const watching = ({ identity, namespace, thresholds, workload }: SchedulerConfig, { kubernetes }: Overrides) => {
   if (kubernetes === undefined) return Layer.merge(IncidentStore.layer, WatchState.off)
   const admin =
-    workload === undefined
-      ? Layer.effect(
-          AdminApi,
-          Effect.fail(new ConfigInvalid({ key: "GATEWAY_URL", detail: "missing: nothing could be proposed" }))
-        )
-      : AdminApi.layer.pipe(Layer.provide(WorkloadIdentity.layer(workload)))
+    workload === undefined ? AdminApi.unknown : AdminApi.layer.pipe(Layer.provide(WorkloadIdentity.layer(workload)))
   return healthLayer({ namespace: namespace ?? identity.environment, thresholds }).pipe(
     Layer.provide(Layer.merge(admin, kubernetes))
   )
 }
 
-/** Days that the log lines of jobs are kept. */
-const logDays = 30
-
-/** Schedules that come with the platform. */
-const builtIn: Readonly<Record<string, ScheduleInput>> = {}
-
-const layerOf = (config: SchedulerConfig, env: Env, overrides: Overrides) =>
-  Layer.mergeAll(
-    Upkeep.layer({ everySeconds: config.sweepSeconds, logDays }),
-    JobFeed.layer,
-    overrides.handlers ?? Layer.empty
-  ).pipe(
-    Layer.provideMerge(
-      Layer.mergeAll(
-        Workers.layer(config),
-        Ticker.layer({ sweepSeconds: config.sweepSeconds, builtIn }),
-        Schedules.layer
-      )
-    ),
+const layerOf = (config: SchedulerConfig, env: Env, given: Overrides) => {
+  const { keepLogDays, sweepSeconds } = config
+  // Built into the same layer value, it is one client however many use it.
+  const kubernetes =
+    given.kubernetes ?? (config.kubernetes === undefined ? undefined : kubernetesLayer(config.kubernetes))
+  const overrides = { ...given, ...(kubernetes === undefined ? {} : { kubernetes: Layer.orDie(kubernetes) }) }
+  return Layer.mergeAll(Upkeep.layer({ everySeconds: sweepSeconds, logDays: keepLogDays }), JobFeed.layer).pipe(
+    Layer.provideMerge(Layer.mergeAll(Workers.layer(config), Ticker.layer({ sweepSeconds, builtIn }), Schedules.layer)),
+    // Before the workers: what they claim is of kinds that are known.
+    Layer.provideMerge(kindsOf(config, overrides)),
     Layer.provideMerge(watching(config, overrides)),
     Layer.provideMerge(Layer.mergeAll(Jobs.layer, JobLogs.layer, ScheduleStore.layer)),
     Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore, Audit.layer)),
-    Layer.provideMerge(Layer.mergeAll(JobHandlers.layer, SchedulerEvents.layer)),
+    Layer.provideMerge(Layer.merge(JobHandlers.layer, SchedulerEvents.layer)),
     Layer.provideMerge(Identity.layer({ service: "scheduler", ...config.identity })),
     Layer.provideMerge(
       Database.layer({
@@ -91,6 +108,7 @@ const layerOf = (config: SchedulerConfig, env: Env, overrides: Overrides) =>
     ),
     Layer.orDie
   )
+}
 
 /** Builds the scheduler from `env`; rejects with ConfigInvalid. */
 export const make = async (env: Env = processEnv(), overrides: Overrides = {}): Promise<Service> => {

@@ -1,5 +1,7 @@
 /** `bun run drill crash-loop [--cluster] [--kill]`: a release that crashes, found, proposed, approved and undone through the public door; the last line is one JSON object, exit 0 only if the promise held. */
 import { resolve } from "node:path"
+import { workloadImages } from "#test/cluster/images.ts"
+import { startCluster } from "#test/cluster/launch.ts"
 import { freePorts } from "#test/scenarios/freePort.ts"
 import { dataFolder, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
 import { play, type Point } from "#test/scenarios/story.ts"
@@ -18,7 +20,8 @@ const patience = {
 
 const main = async () => {
   const folder = dataFolder()
-  const cluster = real ? await (await import("#test/cluster/launch.ts")).startCluster({ tier: "node" }) : undefined
+  const cluster = real ? await startCluster({ tier: "node" }) : undefined
+  await cluster?.kubectl(["create", "namespace", "dev"])
   const port = await freePorts()
   const start = () =>
     startPlatformProcess(folder.path, port, {
@@ -38,8 +41,8 @@ const main = async () => {
       origin: platform.origin,
       namespace: "dev",
       name: "drill",
-      goodImage: real ? "docker.io/gatehouse/workload:1" : "registry.example/drill:1",
-      badImage: real ? "docker.io/gatehouse/workload:2-crash" : "registry.example/drill:2-crash",
+      goodImage: real ? workloadImages.good : "registry.example/drill:1",
+      badImage: real ? workloadImages.crash : "registry.example/drill:2-crash",
       at: restart,
       say: (line) => console.log(line)
     })

@@ -36,6 +36,11 @@ export class AdminApi extends Context.Service<
     AdminApi,
     Effect.suspend(() => makeAdminApi)
   )
+  /** Where nobody has said how admin is reached: what would be proposed waits, and says why. */
+  static readonly unknown = Layer.sync(AdminApi, () => {
+    const away = new AdminAway({ detail: "GATEWAY_URL is not set: admin cannot be asked" })
+    return AdminApi.of({ propose: () => away, proposal: () => away, action: () => away })
+  })
 }
 
 const decodeProblem = Schema.decodeUnknownEffect(Schema.fromJsonString(Problem))
