@@ -4,19 +4,11 @@ import { workloadImages } from "#test/cluster/images.ts"
 import { startCluster } from "#test/cluster/launch.ts"
 import { freePorts } from "#test/scenarios/freePort.ts"
 import { dataFolder, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
-import { play, type Point } from "#test/scenarios/story.ts"
+import { play, type Point, quickPatience } from "#test/scenarios/story.ts"
 
 const real = process.argv.includes("--cluster")
 /** Kills the whole platform with SIGKILL at every point of the story, and starts it again. */
 const killing = process.argv.includes("--kill")
-
-/** The watchman's patience for a story of under a minute; the rules are the same. */
-const patience = {
-  SCHEDULER_HEALTH_INTERVAL: "1 seconds",
-  SCHEDULER_HEALTH_CRASH_HOLD: "8 seconds",
-  SCHEDULER_HEALTH_KNOWN_GOOD: "3 seconds",
-  SCHEDULER_HEALTH_VERIFY: "4 seconds"
-}
 
 const main = async () => {
   const folder = dataFolder()
@@ -25,7 +17,7 @@ const main = async () => {
   const port = await freePorts()
   const start = () =>
     startPlatformProcess(folder.path, port, {
-      env: patience,
+      env: quickPatience,
       args: cluster === undefined ? [] : ["--kubeconfig", resolve(cluster.kubeconfig)]
     })
   let platform = await start()

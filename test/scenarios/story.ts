@@ -128,6 +128,16 @@ export const settled = (person: Person, namespace: string, name: string, image: 
       : undefined
   })
 
+/** The watchman's patience for a story of under a minute; the rules are the same. */
+export const quickPatience = {
+  SCHEDULER_HEALTH_INTERVAL: "1 seconds",
+  SCHEDULER_HEALTH_CRASH_HOLD: "8 seconds",
+  SCHEDULER_HEALTH_KNOWN_GOOD: "3 seconds",
+  SCHEDULER_HEALTH_VERIFY: "4 seconds",
+  /** A killed worker's jobs stand still for so long. */
+  SCHEDULER_LEASE: "3 seconds"
+}
+
 /** Points of the story at which something may be killed. */
 export const points = ["released", "detected", "proposed", "approved", "undone"] as const
 export type Point = (typeof points)[number]
