@@ -118,7 +118,9 @@ describe("an admin that is killed", () => {
   test("between the patch and its outcome leaves an action that succeeded, once", async () => {
     const seen = await killed(true, (send) => send("/admin/ns/dev/undo", owner, restart))
     expect([seen.action["state"], seen.sent.length, seen.again]).toEqual(["succeeded", 1, []])
-    expect(seen.live).toMatchObject({ spec: { template: { spec: { containers: [{ image: "registry.test/web:1" }] } } } })
+    expect(seen.live).toMatchObject({
+      spec: { template: { spec: { containers: [{ image: "registry.test/web:1" }] } } }
+    })
     expect(seen.after.status).toBe(202)
   }, 60_000)
 
@@ -127,7 +129,13 @@ describe("an admin that is killed", () => {
       const { items } = (await (await send("/admin/ns/dev/workloads", owner)).json()) as {
         readonly items: ReadonlyArray<{ readonly uid: string; readonly generation: number }>
       }
-      const target = { namespace: "dev", kind: "Deployment", name: "web", uid: items[0]!.uid, generation: items[0]!.generation }
+      const target = {
+        namespace: "dev",
+        kind: "Deployment",
+        name: "web",
+        uid: items[0]!.uid,
+        generation: items[0]!.generation
+      }
       const evidence = {
         class: "crash_loop",
         container: "main",
