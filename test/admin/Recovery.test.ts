@@ -37,7 +37,7 @@ const killed = async (
   const gateway = makeGateway()
   const database = await freshDatabase("logging", "admin")
   const dead = Promise.withResolvers<void>()
-  let child: ReturnType<typeof Bun.spawn> | undefined
+  const victim: { child?: ReturnType<typeof Bun.spawn> } = {}
   const api = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -47,7 +47,7 @@ const killed = async (
       const own = new Request(`http://simulated.invalid${url.pathname}${url.search}`, request)
       if (request.method !== "PATCH") return cluster.fetch(own)
       if (carriedOut) await cluster.fetch(own)
-      child?.kill("SIGKILL")
+      victim.child?.kill("SIGKILL")
       await dead.promise
       return new Response(null, { status: 500 })
     }
@@ -65,7 +65,7 @@ const killed = async (
     })
   )
   const { promise: started, resolve: start } = Promise.withResolvers<number>()
-  child = Bun.spawn([process.execPath, `${import.meta.dir}/admin.process.ts`], {
+  victim.child = Bun.spawn([process.execPath, `${import.meta.dir}/admin.process.ts`], {
     env: {
       ...process.env,
       ...baseEnv(database.url, join(folder, `backups-${api.port}`), gateway.jwksUrl),
