@@ -64,14 +64,21 @@ export const inspect = (object: Fields, schema: Node): Findings => {
   return { unknown, wrong }
 }
 
+/** An empty map or list is an absent one (Go's omitempty); an empty object is not: `emptyDir: {}`. */
+const isAbsent = (value: Value | undefined, node: Node): boolean =>
+  value === undefined ||
+  value === null ||
+  (node.type === "map" && isFields(value) && Object.keys(value).length === 0) ||
+  (node.type === "list" && Array.isArray(value) && value.length === 0)
+
 /** The object without the fields no shape knows: what a typed API server keeps of it. */
 export const pruned = (value: Value, node: Node): Value => {
   if (node.type === "struct" && isFields(value)) {
     const kept: Fields = {}
     for (const [key, inner] of Object.entries(value)) {
       const known = Object.hasOwn(node.fields, key) ? node.fields[key] : undefined
-      // A null is Go's absent value.
-      if (known !== undefined && inner !== undefined && inner !== null) kept[key] = pruned(inner, known)
+      if (known === undefined || inner === undefined || isAbsent(inner, known)) continue
+      kept[key] = pruned(inner, known)
     }
     return kept
   }

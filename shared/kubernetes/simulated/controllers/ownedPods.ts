@@ -32,6 +32,8 @@ export interface Control {
   readonly record: Record
   /** Reconcile this object again after so many seconds of cluster time. */
   readonly again: (kind: Kind, object: Fields, seconds: number) => void
+  /** Waits that are over, by a key of their own. */
+  readonly passed: Set<string>
 }
 
 export const manager = "kube-controller-manager"
