@@ -185,12 +185,12 @@ describe("an apply", () => {
 
   test("after an undo of ours takes over what the undo set, and never what kubectl set (S1.11)", async () => {
     await apply({ manifest: yaml(deployment(name, "registry.test/web:1")) })
-    admin.cluster.advance(60)
+    admin.cluster.advance(5)
     await apply({ manifest: yaml(deployment(name, "registry.test/web:2")) })
-    admin.cluster.advance(60)
+    admin.cluster.advance(5)
     const undone = await admin.ask("/admin/ns/dev/undo", { body: { kind: "Deployment", name, reason } })
     expect(undone.body["state"]).toBe("succeeded")
-    admin.cluster.advance(60)
+    admin.cluster.advance(5)
     const shown = await plan(yaml(deployment(name, "registry.test/web:3")))
     expect(shown.objects[0]?.conflicts).toEqual([])
     expect((await apply({ planId: shown.planId })).body["state"]).toBe("succeeded")

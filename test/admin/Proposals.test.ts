@@ -93,7 +93,13 @@ const moves = async (id: string) =>
 describe("a proposal", () => {
   test("is kept pending with a digest and twelve hours, and does nothing", async () => {
     const proposal = await proposed()
-    expect(proposal).toMatchObject({ state: "pending", action: "undo", toRevision: 1, proposer: { id: "scheduler" }, decision: null })
+    expect(proposal).toMatchObject({
+      state: "pending",
+      action: "undo",
+      toRevision: 1,
+      proposer: { id: "scheduler" },
+      decision: null
+    })
     expect(proposal.digest).toMatch(/^[0-9a-f]{64}$/u)
     expect(Date.parse(proposal.expiresAt) - Date.parse(proposal.createdAt)).toBe(12 * 3600 * 1000)
     expect(admin.written()).toEqual([])
@@ -114,7 +120,10 @@ describe("a proposal", () => {
     const target = { ...old.target, generation: 3 }
     const fresh = await propose({ target })
     expect([fresh.status, fresh.body["id"] === old.id]).toEqual([201, false])
-    expect([await stateOf(old.id), await moves(old.id)]).toEqual(["superseded", ["proposal.pending", "proposal.superseded"]])
+    expect([await stateOf(old.id), await moves(old.id)]).toEqual([
+      "superseded",
+      ["proposal.pending", "proposal.superseded"]
+    ])
     expect((await decide(old.id, "approve", { digest: old.digest })).body["code"]).toBe("stale")
   })
 
@@ -125,11 +134,20 @@ describe("a proposal", () => {
         { ...target, generation: 1 },
         { ...target, uid: "another" },
         { ...target, name: "absent" }
-      ].map(async (one) => (await admin.ask("/admin/proposals", { as: scheduler, body: { ...(await inputOf()), target: one } })).status)
+      ].map(
+        async (one) =>
+          (await admin.ask("/admin/proposals", { as: scheduler, body: { ...(await inputOf()), target: one } })).status
+      )
     )
     expect(codes).toEqual([409, 409, 404])
     expect((await propose({ toRevision: 7 })).body["code"]).toBe("revision_not_found")
-    for (const bad of [{ ttlSeconds: 59 }, { ttlSeconds: 604_801 }, { toRevision: 0 }, { extra: 1 }, { action: "apply" }]) {
+    for (const bad of [
+      { ttlSeconds: 59 },
+      { ttlSeconds: 604_801 },
+      { toRevision: 0 },
+      { extra: 1 },
+      { action: "apply" }
+    ]) {
       expect([bad, (await propose(bad)).status]).toEqual([bad, 422])
     }
   })
@@ -154,7 +172,9 @@ describe("a proposal", () => {
       [429, "proposal_storm"],
       [429, "proposal_storm"]
     ])
-    expect(await admin.query("SELECT count(*)::int AS n FROM actions.action_events WHERE event = 'storm'")).toEqual([{ n: 1 }])
+    expect(await admin.query("SELECT count(*)::int AS n FROM actions.action_events WHERE event = 'storm'")).toEqual([
+      { n: 1 }
+    ])
   })
 })
 
@@ -217,12 +237,12 @@ describe("an approval", () => {
       async () => {
         const path = `http://localhost/apis/apps/v1/namespaces/dev/deployments/${name}`
         await admin.cluster.fetch(new Request(path, { method: "DELETE" }))
-        admin.cluster.advance(60)
+        admin.cluster.advance(5)
       },
       async () => {
         const path = `http://localhost/apis/apps/v1/namespaces/dev/deployments/${name}`
         await admin.cluster.fetch(new Request(path, { method: "DELETE" }))
-        admin.cluster.advance(60)
+        admin.cluster.advance(5)
         await broken("dev")
       }
     ]
@@ -279,8 +299,17 @@ describe("an approval", () => {
 
   test("whose write the API server refuses makes the proposal failed, with its words", async () => {
     const { digest, id } = await proposed()
-    const refusal = { kind: "Status", apiVersion: "v1", status: "Failure", reason: "Forbidden", code: 403, message: "no right" }
-    admin.cluster.intercept((request) => (request.method === "PATCH" ? Response.json(refusal, { status: 403 }) : undefined))
+    const refusal = {
+      kind: "Status",
+      apiVersion: "v1",
+      status: "Failure",
+      reason: "Forbidden",
+      code: 403,
+      message: "no right"
+    }
+    admin.cluster.intercept((request) =>
+      request.method === "PATCH" ? Response.json(refusal, { status: 403 }) : undefined
+    )
     expect((await decide(id, "approve", { digest })).status).toBe(503)
     expect((await admin.ask(`/admin/proposals/${id}`)).body).toMatchObject({ state: "failed", message: "no right" })
   })

@@ -6,11 +6,11 @@ import { afterAll, describe, expect, test } from "bun:test"
 import { findingOf } from "#admin/Recovery.ts"
 import { digestOf, liveDigest } from "#admin/digests.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { makeSimulatedCluster } from "#shared/kubernetes/simulated/cluster.ts"
 import {
   baseEnv,
   deployment,
   elsewhere,
+  freshCluster,
   makeGateway,
   owner,
   requestOf,
@@ -28,7 +28,7 @@ const killed = async (
   carriedOut: boolean,
   ask: (send: (path: string, as: typeof owner, body?: unknown) => Promise<Response>) => Promise<unknown>
 ) => {
-  const cluster = makeSimulatedCluster({ namespaces: ["dev", "prod"], now: Date.now() })
+  const cluster = freshCluster()
   await elsewhere(cluster).create("dev", deployment("web", "registry.test/web:1"))
   await elsewhere(cluster).patch("dev", "Deployment", "web", {
     spec: { template: { spec: { containers: [{ name: "main", image: "registry.test/web:2" }] } } }
