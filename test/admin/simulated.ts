@@ -1,5 +1,5 @@
 /** Admin's reading half over a simulated cluster with time by hand; must hold no assertion. */
-import { Effect, Layer, ManagedRuntime } from "effect"
+import { Effect, Layer, Logger, ManagedRuntime } from "effect"
 import { TestClock } from "effect/testing"
 import { Chronicle } from "#admin/Chronicle.ts"
 import { Cluster, type ClusterOptions } from "#admin/Cluster.ts"
@@ -43,12 +43,14 @@ export const startWorld = async (options: Options = {}): Promise<World> => {
     Layer.provide(options.recent ?? noneRecent),
     Layer.provideMerge(options.chronicle ?? Chronicle.layerMemory),
     Layer.provideMerge(simulatedKubernetes(cluster)),
+    Layer.provideMerge(Logger.layer([])),
     // Set before anything waits for it: every clockwork would run through half a century otherwise.
     Layer.provideMerge(
       Layer.effectDiscard(TestClock.setTime(cluster.now())).pipe(Layer.provideMerge(TestClock.layer()))
     )
   )
   const runtime = ManagedRuntime.make(layer)
+  await runtime.context()
   const run: World["run"] = (effect) => runtime.runPromise(effect)
   return {
     cluster,
