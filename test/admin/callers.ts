@@ -143,7 +143,8 @@ export const startAdmin = async ({ cluster: given, databaseUrl, env = {} }: Star
   const backups = join(folder, "backups")
   const service = await make(
     { ...baseEnv(databaseUrl ?? database!.url, backups, gateway.jwksUrl), ...env },
-    { kubernetes: simulatedKubernetes(cluster, timing) }
+    // A real cluster is named by its kubeconfig.
+    env["KUBERNETES"] === undefined ? { kubernetes: simulatedKubernetes(cluster, timing) } : {}
   )
   const send: Admin["send"] = async (path, ask = {}) => service.fetch(requestOf(gateway.privateKey, path, ask))
   return {
