@@ -38,6 +38,7 @@ export interface ActionFilter {
 
 interface Subject {
   readonly id: string
+  readonly proposalId: string | null
   readonly namespace: string
   readonly kind: string
   readonly name: string
@@ -184,10 +185,13 @@ const makeActionLog = Effect.gen(function* () {
     WHERE i.event = 'intent' AND ${where}
     ORDER BY i.seq DESC LIMIT ${limit}::int`
 
-  const event = (kind: string, { id, ...subject }: Subject, actor: string, content: string): NewEvent => ({
-    ...subject,
-    event: kind,
+  const event = (what: string, { id, kind, name, namespace, proposalId }: Subject, actor: string, content: string) => ({
+    event: what,
     actionId: id,
+    proposalId,
+    namespace,
+    kind,
+    name,
     actor,
     content
   })
@@ -201,9 +205,7 @@ const makeActionLog = Effect.gen(function* () {
       yield* database.transaction(append(events))
     }),
     intend: Effect.fnUntraced(function* (subject, intent) {
-      yield* append([
-        { ...event("intent", subject, intent.actor.id, encodeIntent(intent)), proposalId: intent.proposalId }
-      ])
+      yield* append([event("intent", subject, intent.actor.id, encodeIntent(intent))])
     }),
     settle: Effect.fnUntraced(function* (subject, outcome) {
       // The chain's row lock first: of two that settle the same action, the second sees the first's outcome.

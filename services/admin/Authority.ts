@@ -13,10 +13,7 @@ export const scopeOf = (action: CapabilityAction, namespace: string): string => 
 
 /** Whether the principal holds the action in the namespace. */
 export const holds = (principal: Principal, action: CapabilityAction, namespace: string): boolean =>
-  namespace === principal.environment
-    ? may(principal, "admin", action)
-    : !principal.scopes.has(`!admin:${action}:${namespace}`) &&
-      (principal.scopes.has(`admin:${action}:${namespace}`) || principal.scopes.has(`admin:*:${namespace}`))
+  may(principal, "admin", action, namespace)
 
 export class Authority extends Context.Service<
   Authority,

@@ -187,15 +187,15 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
     const before = oldest()
     if (since === undefined) stale.delete(watch)
     else if (!stale.has(watch)) stale.set(watch, since)
-    if (oldest() !== before) yield* PubSub.publish(hub, { event: "stale", data: { since: oldest() } })
+    if (oldest() === before) return
+    if (before === null) yield* Effect.logWarning(`the cluster is not seen: the watch of ${watch} has no connection`)
+    if (oldest() === null) yield* Effect.logInfo("the cluster is seen again")
+    yield* PubSub.publish(hub, { event: "stale", data: { since: oldest() } })
   })
 
   const onWatch = Effect.fnUntraced(function* (one: Seen, kind: WatchedKind, event: WatchEvent) {
     const watch = `${one.namespace}/${kind}`
-    if (event._tag === "Stale") {
-      yield* Effect.logWarning(`the watch of ${watch} has no connection: ${event.failure.reason}`)
-      return yield* setStale(watch, event.since)
-    }
+    if (event._tag === "Stale") return yield* setStale(watch, event.since)
     yield* setStale(watch, undefined)
     const { complete } = one.objects
     const keys = one.objects.apply(kind, event)

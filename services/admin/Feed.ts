@@ -102,6 +102,8 @@ const concerns = (namespaces: ReadonlySet<string>, change: Journalled) => {
   return namespace === undefined || namespaces.has(namespace)
 }
 
+const tooSlow = "this client reads more slowly than things happen"
+
 const numberedEvent = ({ change, id }: Entry): Numbered => ({ ...change, id: String(id) })
 
 const makeFeed = Effect.fnUntraced(function* ({ queueSize = 256 }: FeedOptions) {
@@ -207,38 +209,30 @@ const makeFeed = Effect.fnUntraced(function* ({ queueSize = 256 }: FeedOptions) 
         const client = yield* Effect.acquireRelease(join(namespaces), leave)
         forget(yield* Clock.currentTimeMillis)
         const from = last
-        let sent = from
         const live = Stream.fromQueue(client.queue).pipe(
           // The head has the others.
-          Stream.filter(({ id }) => id > from),
-          Stream.map((entry) => {
-            sent = entry.id
-            return numberedEvent(entry)
-          })
+          Stream.filter(({ id }) => id > from)
         )
-        const overflow = Stream.suspend(() =>
-          Stream.make<[Numbered]>({
-            event: "overflow",
-            id: String(sent),
-            data: { reason: "this client reads more slowly than things happen" }
+        const heartbeats = Stream.fromEffectSchedule(Clock.currentTimeMillis, Schedule.spaced(heartbeatEvery))
+        let sent = from
+        // Numbered in the order of sending: a client that resumes after a heartbeat must miss nothing.
+        const following = Stream.merge(Stream.concat(live, Stream.make("overflow" as const)), heartbeats, {
+          haltStrategy: "left"
+        }).pipe(
+          Stream.map((one): Numbered => {
+            if (one === "overflow") return { event: "overflow", id: String(sent), data: { reason: tooSlow } }
+            if (typeof one === "number") {
+              return { event: "heartbeat", id: String(sent), data: { at: new Date(one).toISOString() } }
+            }
+            sent = one.id
+            return numberedEvent(one)
           })
-        )
-        // A heartbeat carries the number of the last event, so that a client that resumes after it misses nothing.
-        const heartbeats = Stream.fromEffectSchedule(Clock.currentTimeMillis, Schedule.spaced(heartbeatEvery)).pipe(
-          Stream.map((now): Numbered => ({
-            event: "heartbeat",
-            id: String(sent),
-            data: { at: new Date(now).toISOString() }
-          }))
         )
         const expiry = Effect.gen(function* () {
           if (request.until === undefined) return yield* Effect.never
           yield* Effect.sleep(Math.max(0, request.until - (yield* Clock.currentTimeMillis)))
         })
-        return Stream.concat(
-          headOf(request, namespaces, from),
-          Stream.merge(Stream.concat(live, overflow), heartbeats, { haltStrategy: "left" })
-        ).pipe(Stream.interruptWhen(expiry))
+        return Stream.concat(headOf(request, namespaces, from), following).pipe(Stream.interruptWhen(expiry))
       })
     )
 

@@ -177,7 +177,8 @@ const makeWrites = Effect.gen(function* () {
 
   /** One transaction: the locks are still ours, what must come true with the intent does, the intent and its key are in. */
   const intend = <E extends Error>(order: Order<E>, id: string, intent: Intent, idle?: Outcome) => {
-    const subject = { id, namespace: order.namespace, kind: order.kind, name: order.name }
+    const { kind, name, namespace, proposalId } = order
+    const subject = { id, proposalId, namespace, kind, name }
     return audited(
       database.transaction(
         Effect.gen(function* () {

@@ -80,7 +80,9 @@ export const changesBetween = (
     found.push({ path, before: gone ? text : null, after: gone ? null : text })
   }
 
-  const walk = (path: string, left: unknown, right: unknown, owner: unknown): void => {
+  const walk = (path: string, was: unknown, is: unknown, owner: unknown): void => {
+    // To the API server null is as good as absent.
+    const [left, right] = [was ?? undefined, is ?? undefined]
     if (left === undefined && right === undefined) return
     if (Array.isArray(left) && Array.isArray(right)) return list(path, left, right)
     if (isFields(left) && isFields(right)) return fields(path, left, right)

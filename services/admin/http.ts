@@ -1,10 +1,10 @@
 /** Admin's routes: each first asks who may, then says in one line what is done; must hold no rule. */
-import { Effect, Stream } from "effect"
+import { Effect, Schema, Stream } from "effect"
 import {
   type Action,
   ApplyInput,
   ApproveInput,
-  type CapabilityAction,
+  CapabilityAction,
   PlanInput,
   ProposalInput,
   RejectInput,
@@ -15,7 +15,6 @@ import {
 import { Identity } from "#shared/auth.ts"
 import { accept, describeApp, eventStream, guarded, makeApp, makeRun, requestIdOf } from "#shared/http.ts"
 import { documentOf } from "#shared/openApi.ts"
-import { problemOfError, problemResponse } from "#shared/problem.ts"
 import type { Built, Service } from "#shared/service.ts"
 import { ActionLog } from "./ActionLog.ts"
 import { Authority, scopeOf } from "./Authority.ts"
@@ -421,24 +420,37 @@ const makeRoutes = (built: Built<AdminServices>) => {
   return app
 }
 
+const isAction = Schema.is(CapabilityAction)
+
+/** The namespace of a path, as the router will read it; "" where it cannot be one. */
+const decoded = (segment: string) => {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return ""
+  }
+}
+
+/**
+ * What can be judged before anything that was sent is read: who asks, and where the path tells it, in which namespace and
+ * whether they may. The routes ask again, so that none of them rests on how a path is read here.
+ */
+const door = Effect.fnUntraced(function* (request: Request) {
+  yield* Identity.use((identity) => identity.verify(request))
+  const [, segment, verb] = /^\/admin\/ns\/([^/]*)(?:\/([^/]*))?/u.exec(new URL(request.url).pathname) ?? []
+  if (segment === undefined) return
+  const { namespaces } = yield* Authority
+  const namespace = decoded(segment)
+  if (!namespaces.includes(namespace)) return yield* new NamespaceNotAllowed()
+  if (request.method === "POST" && isAction(verb)) yield* allowed(request, verb, namespace)
+})
+
 /** The service's `fetch`. A stranger is told so before anything they sent is read. */
 export const makeFetch = (built: Built<AdminServices>): Service["fetch"] => {
   const app = makeRoutes(built)
   const run = makeRun(built.runtime)
   return guarded(async (request) => {
-    const stranger: Response | undefined = await run(
-      request,
-      Effect.as(
-        Identity.use((identity) => identity.verify(request)),
-        undefined
-      )
-    )
-    if (stranger !== undefined) return stranger
-    // The router knows no empty segment; that namespace is as foreign as any other.
-    if (/^\/admin\/ns\/(?:\/|$)/u.test(new URL(request.url).pathname)) {
-      const problem = problemOfError(new NamespaceNotAllowed())
-      if (problem !== undefined) return problemResponse(problem, requestIdOf(request))
-    }
-    return app.fetch(request)
+    const refused: Response | void = await run(request, door(request))
+    return refused ?? app.fetch(request)
   })
 }

@@ -8,6 +8,7 @@ import type { Env } from "#shared/config.ts"
 import { signJws } from "#shared/jws.ts"
 import { makeSimulatedCluster, type SimulatedCluster } from "#shared/kubernetes/simulated/cluster.ts"
 import { simulatedKubernetes } from "#shared/kubernetes/simulated/layer.ts"
+import { watchTiming } from "#shared/kubernetes/watch.ts"
 import type { Service } from "#shared/service.ts"
 import { freshDatabase } from "#test/shared/postgres.ts"
 
@@ -110,6 +111,12 @@ export const requestOf = (
   })
 }
 
+/** dev and prod, where pods start twenty times as fast as they would. */
+export const freshCluster = () => makeSimulatedCluster({ namespaces: ["dev", "prod"], now: Date.now(), speed: 20 })
+
+/** A watch that ends because the cluster's time runs ahead of ours is not to be waited for. */
+const timing = { ...watchTiming, backoffSeconds: 0.05, maxBackoffSeconds: 0.2 }
+
 interface Start {
   readonly env?: Env
   readonly cluster?: SimulatedCluster
@@ -130,13 +137,14 @@ export const baseEnv = (databaseUrl: string, backups: string, jwksUrl: string): 
 
 export const startAdmin = async ({ cluster: given, databaseUrl, env = {} }: Start = {}): Promise<Admin> => {
   const gateway = makeGateway()
-  const cluster = given ?? makeSimulatedCluster({ namespaces: ["dev", "prod"], now: Date.now() })
+  const cluster = given ?? freshCluster()
   const database = databaseUrl === undefined ? await freshDatabase("logging", "admin") : undefined
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-admin-"))
   const backups = join(folder, "backups")
   const service = await make(
     { ...baseEnv(databaseUrl ?? database!.url, backups, gateway.jwksUrl), ...env },
-    { kubernetes: simulatedKubernetes(cluster) }
+    // A real cluster is named by its kubeconfig.
+    env["KUBERNETES"] === undefined ? { kubernetes: simulatedKubernetes(cluster, timing) } : {}
   )
   const send: Admin["send"] = async (path, ask = {}) => service.fetch(requestOf(gateway.privateKey, path, ask))
   return {
@@ -188,6 +196,9 @@ interface Manifest {
 }
 const pathOf = (namespace: string, kind: string) => `http://localhost${plurals[kind]!.replace("NS", namespace)}`
 
+/** Seconds in which pods of a fast cluster come up, or show that they do not. */
+const settled = 5
+
 /** As somebody else does it: `kubectl create`, or a change by `kubectl edit`. */
 export const elsewhere = (cluster: SimulatedCluster) => ({
   create: async (namespace: string, manifest: Manifest) => {
@@ -199,7 +210,7 @@ export const elsewhere = (cluster: SimulatedCluster) => ({
       })
     )
     if (!response.ok) throw new Error(await response.text())
-    cluster.advance(60)
+    cluster.advance(settled)
   },
   patch: async (namespace: string, kind: string, name: string, patch: object) => {
     const response = await cluster.fetch(
@@ -210,7 +221,7 @@ export const elsewhere = (cluster: SimulatedCluster) => ({
       })
     )
     if (!response.ok) throw new Error(await response.text())
-    cluster.advance(60)
+    cluster.advance(settled)
   },
   get: async (namespace: string, kind: string, name: string): Promise<unknown> =>
     (await cluster.fetch(new Request(`${pathOf(namespace, kind)}/${name}`))).json()

@@ -1,0 +1,243 @@
+/** Admin's write path on a real API server, with no more rights than its Role gives: what is sent, what is refused, and what is never sent. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { type Admin, deployment, startAdmin } from "#test/admin/callers.ts"
+import { testCluster } from "#test/cluster/launch.ts"
+import { privatePostgres } from "#test/shared/postgres.ts"
+import { until } from "#test/shared/until.ts"
+
+const namespace = "admin-writes"
+const cluster = await testCluster()
+const person = { id: "owner", scope: `admin:*:${namespace}` }
+const reason = "a test"
+
+/** What the service is allowed: no delete, no exec, nothing of the cluster's own. */
+const rules = [
+  {
+    apiGroups: ["apps"],
+    resources: ["deployments", "statefulsets", "daemonsets"],
+    verbs: ["get", "list", "watch", "create", "patch"]
+  },
+  { apiGroups: ["apps"], resources: ["deployments/scale", "statefulsets/scale"], verbs: ["get", "patch"] },
+  { apiGroups: ["apps"], resources: ["replicasets", "controllerrevisions"], verbs: ["get", "list", "watch"] },
+  {
+    apiGroups: ["", "batch", "networking.k8s.io", "autoscaling", "policy"],
+    resources: [
+      "services",
+      "configmaps",
+      "secrets",
+      "persistentvolumeclaims",
+      "jobs",
+      "cronjobs",
+      "ingresses",
+      "horizontalpodautoscalers",
+      "poddisruptionbudgets"
+    ],
+    verbs: ["get", "list", "watch", "create", "patch"]
+  },
+  { apiGroups: [""], resources: ["pods", "events"], verbs: ["get", "list", "watch"] },
+  { apiGroups: [""], resources: ["pods/log"], verbs: ["get"] }
+]
+
+const grant = (name: string, granted: ReadonlyArray<object>) =>
+  cluster.kubectl(["apply", "-f", "-"], {
+    stdin: JSON.stringify({
+      apiVersion: "v1",
+      kind: "List",
+      items: [
+        { apiVersion: "v1", kind: "ServiceAccount", metadata: { name, namespace } },
+        { apiVersion: "rbac.authorization.k8s.io/v1", kind: "Role", metadata: { name, namespace }, rules: granted },
+        {
+          apiVersion: "rbac.authorization.k8s.io/v1",
+          kind: "RoleBinding",
+          metadata: { name, namespace },
+          roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name },
+          subjects: [{ kind: "ServiceAccount", name, namespace }]
+        }
+      ]
+    })
+  })
+
+let admin: Admin
+let account = { kubeconfig: "" }
+beforeAll(async () => {
+  await cluster.kubectl(["create", "namespace", namespace])
+  await grant("admin", rules)
+  account = await cluster.serviceAccount(namespace, "admin")
+  admin = await startAdmin({ env: { KUBERNETES: account.kubeconfig, ADMIN_NAMESPACES: namespace } })
+}, 120_000)
+afterAll(async () => {
+  await admin.stop()
+  await cluster.kubectl(["delete", "namespace", namespace, "--wait=false"])
+})
+
+const ask = (path: string, body?: unknown, from = admin) =>
+  from.ask(`/admin/ns/${namespace}/${path}`, { as: person, ...(body === undefined ? {} : { body }) })
+const target = (name: string) => ({ kind: "Deployment", name, reason })
+const get = async (kind: string, name: string): Promise<Record<string, unknown>> =>
+  JSON.parse(
+    await cluster.kubectl(["get", kind, name, "-n", namespace, "-o", "json", "--show-managed-fields"])
+  ) as Record<string, unknown>
+/** Writes by admin's service account, dry runs left out. */
+const written = () =>
+  cluster
+    .auditLog()
+    .filter(
+      ({ requestURI, stage, user, verb }) =>
+        stage === "ResponseComplete" &&
+        user.username === `system:serviceaccount:${namespace}:admin` &&
+        ["create", "update", "patch", "delete", "deletecollection"].includes(verb) &&
+        !requestURI.includes("dryRun=")
+    )
+const writtenTo = (name: string) =>
+  written().filter(({ requestURI }) => requestURI.includes(`/${name}?`) || requestURI.endsWith(`/${name}`))
+
+const apply = async (manifest: object) => {
+  const plan = await ask("plan", { manifest: JSON.stringify(manifest) })
+  if (plan.status !== 200) return plan
+  return ask("apply", { planId: plan.body["planId"], reason })
+}
+const settledAt = (name: string, revision: string) =>
+  until(`${name} is at revision ${revision}`, async () => {
+    const { metadata } = (await get("deployment", name)) as { metadata: { annotations?: Record<string, string> } }
+    return metadata.annotations?.["deployment.kubernetes.io/revision"] === revision
+  })
+
+describe("plan and apply", () => {
+  test("create, change and leave objects as planned; kubectl sees what was sent", async () => {
+    const one = await apply(deployment("web", "registry.test/web:1"))
+    expect([one.status, one.body["objects"]]).toMatchObject([202, [{ result: "created" }]])
+    await settledAt("web", "1")
+    const again = await apply(deployment("web", "registry.test/web:1"))
+    expect([again.status, again.body["state"]]).toEqual([200, "unchanged"])
+    const two = await apply(deployment("web", "registry.test/web:2"))
+    expect([two.status, two.body["objects"]]).toMatchObject([202, [{ result: "configured" }]])
+    await settledAt("web", "2")
+    expect(writtenTo("web").map(({ verb }) => verb)).toEqual(["patch", "patch"])
+    const managers = (
+      (await get("deployment", "web")) as {
+        metadata: { managedFields: ReadonlyArray<{ manager: string; operation: string }> }
+      }
+    ).metadata.managedFields
+    expect(managers).toContainEqual(expect.objectContaining({ manager: "gatehouse-admin", operation: "Apply" }))
+  }, 60_000)
+
+  test("are refused for a misspelt field, a value of the wrong type and an immutable one, each in the server's words", async () => {
+    const spelt = await apply(deployment("bad", "x:1", { replicaz: 1 }))
+    const typed = await apply(deployment("bad", "x:1", { replicas: "three" }))
+    const fixed = await apply(deployment("web", "x:1", { selector: { matchLabels: { app: "other" } } }))
+    expect([spelt.body["code"], typed.body["code"], fixed.body["code"]]).toEqual(Array(3).fill("invalid_object"))
+    expect(JSON.stringify(spelt.body)).toContain("replicaz")
+    expect(writtenTo("bad")).toEqual([])
+  }, 60_000)
+
+  test("conflict with another's field, which is named with its manager", async () => {
+    await cluster.kubectl(["apply", "--server-side", "-n", namespace, "-f", "-"], {
+      stdin: JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "shared" }, data: { a: "1" } })
+    })
+    const answer = await apply({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "shared" }, data: { a: "2" } })
+    expect([answer.status, answer.body["code"], answer.body["errors"]]).toMatchObject([
+      409,
+      "field_conflict",
+      [{ detail: expect.stringMatching(/\.data\.a belongs to "kubectl"/u) }]
+    ])
+    expect(writtenTo("shared")).toEqual([])
+  }, 60_000)
+})
+
+describe("restart and undo", () => {
+  test("are one patch each, and an apply after our own undo takes over what the undo set (S1.11)", async () => {
+    await apply(deployment("app", "registry.test/app:1"))
+    await settledAt("app", "1")
+    await apply(deployment("app", "registry.test/app:2"))
+    await settledAt("app", "2")
+    const undone = await ask("undo", target("app"))
+    expect(undone.body).toMatchObject({ state: "succeeded", undo: { fromRevision: 2, toRevision: 1 } })
+    await settledAt("app", "3")
+    expect(await get("deployment", "app")).toMatchObject({
+      spec: { template: { spec: { containers: [{ image: "registry.test/app:1" }] } } }
+    })
+    expect((await ask("restart", target("app"))).body["state"]).toBe("succeeded")
+    await settledAt("app", "4")
+    expect((await apply(deployment("app", "registry.test/app:3"))).body["state"]).toBe("succeeded")
+    await settledAt("app", "5")
+    expect(writtenTo("app")).toHaveLength(5)
+  }, 60_000)
+
+  test("of kubectl is another's change: the apply after it conflicts", async () => {
+    await cluster.kubectl(["rollout", "undo", "deployment/app", "-n", namespace])
+    const answer = await apply(deployment("app", "registry.test/app:9"))
+    expect([answer.status, answer.body["code"]]).toEqual([409, "field_conflict"])
+  }, 60_000)
+
+  test("of what somebody has changed meanwhile are stale, and nothing is overwritten", async () => {
+    const { body } = await ask("plan", { manifest: JSON.stringify(deployment("web", "registry.test/web:3")) })
+    await cluster.kubectl(["annotate", "deployment/web", "-n", namespace, "note=new"])
+    const answer = await ask("apply", { planId: body["planId"], reason })
+    expect([answer.status, answer.body["code"]]).toEqual([409, "stale"])
+  }, 60_000)
+})
+
+describe("pause, resume and scale", () => {
+  test("do as kubectl does, and say when nothing is left to do", async () => {
+    expect((await ask("pause", target("web"))).status).toBe(202)
+    expect((await ask("pause", target("web"))).body["state"]).toBe("unchanged")
+    expect((await ask("restart", target("web"))).body["code"]).toBe("paused")
+    expect((await ask("resume", target("web"))).status).toBe(202)
+    expect((await ask("scale", { ...target("web"), replicas: 3 })).body["state"]).toBe("succeeded")
+    expect(await get("deployment", "web")).toMatchObject({ spec: { replicas: 3 } })
+  }, 60_000)
+})
+
+describe("security: the API server's audit log shows no write", () => {
+  const nothing = async (start: () => Promise<Admin>, code: string) => {
+    const own = await start()
+    const before = written().length
+    const answers = [
+      await ask("restart", target("web"), own),
+      await ask("undo", target("web"), own),
+      await ask("scale", { ...target("web"), replicas: 5 }, own)
+    ]
+    expect(answers.map(({ body, status }) => [status, body["code"]])).toEqual(Array(3).fill([503, code]))
+    expect(written().length).toBe(before)
+    return own
+  }
+  const env = () => ({ KUBERNETES: account.kubeconfig, ADMIN_NAMESPACES: namespace })
+
+  test("when the backup folder is full", async () => {
+    const full = { ...env(), ADMIN_BACKUP_MIN_FREE_BYTES: String(2 ** 52) }
+    await (await nothing(() => startAdmin({ env: full }), "backup_failed")).stop()
+  }, 60_000)
+
+  test("when the backup folder cannot be written", async () => {
+    const wrong = { ...env(), ADMIN_BACKUP_DIR: "/dev/null/backups" }
+    await (await nothing(() => startAdmin({ env: wrong }), "backup_failed")).stop()
+  }, 60_000)
+
+  test("when the logging DB is down", async () => {
+    const postgres = privatePostgres()
+    await postgres.start()
+    const own = await nothing(async () => {
+      const made = await startAdmin({ env: env(), databaseUrl: postgres.url("logging", "admin") })
+      await until("it is ready", async () => (await made.service.internal(new Request("http://localhost/readyz"))).ok)
+      await postgres.stop()
+      return made
+    }, "audit_unavailable")
+    await own.stop()
+    await postgres.dispose()
+  }, 120_000)
+
+  test("when the service account lacks the right, which is named", async () => {
+    await grant("reader", [
+      { apiGroups: ["apps"], resources: ["deployments", "replicasets"], verbs: ["get", "list", "watch"] }
+    ])
+    const reader = await cluster.serviceAccount(namespace, "reader")
+    const own = await startAdmin({ env: { ...env(), KUBERNETES: reader.kubeconfig } })
+    const { body, status } = await ask("restart", target("web"), own)
+    await own.stop()
+    expect([status, body["code"], body["detail"]]).toEqual([
+      503,
+      "upstream_forbidden",
+      expect.stringMatching(/cannot patch resource "deployments"/u)
+    ])
+  }, 60_000)
+})
