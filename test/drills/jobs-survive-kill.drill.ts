@@ -80,6 +80,7 @@ let refused = 0
 /** Asks for a job until it is accepted, with one key: an answer that a kill swallowed is asked for again. */
 const enqueue = async (kind: string, maxAttempts: number) => {
   const key = crypto.randomUUID()
+  let last = ""
   const json = { kind, payload: { millis: between(0, 300) }, maxAttempts }
   for (const until = performance.now() + patience * 1000; performance.now() < until;) {
     const answer = await ask("/jobs", { method: "POST", json, headers: { "idempotency-key": key } }).catch(
@@ -90,9 +91,10 @@ const enqueue = async (kind: string, maxAttempts: number) => {
       return
     }
     refused += 1
+    last = answer === undefined ? "no answer" : `${answer.status} ${await answer.text().catch(() => "")}`
     await sleep(50)
   }
-  throw new Error("a job was never accepted")
+  throw new Error(`a job was never accepted; at last: ${last}`)
 }
 
 const began = performance.now()
@@ -118,8 +120,11 @@ while (done < kills) {
   while (alive().length < replicas.length) await sleep(10)
   await sleep(between(0, 700))
   // Now and then all at once: nobody is left to take over.
-  const victims = random() < 0.2 ? alive() : alive().slice(between(0, 1))
+  const one = between(0, 1)
+  const victims = random() < 0.2 ? alive() : alive().slice(one, one + 1)
+  if (victims.length === 0) continue
   for (const { child } of victims) child.kill("SIGKILL")
+  console.log(`killed ${victims.length} after ${Math.round(performance.now() - began)} ms, ${accepted.size} accepted`)
   done += victims.length
 }
 loading = false
