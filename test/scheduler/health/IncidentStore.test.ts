@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { type IncidentRow, IncidentStore } from "#scheduler/health/IncidentStore.ts"
 import type { Finding } from "#scheduler/health/judge.ts"
-import { incidents } from "#scheduler/migrations/0010_incidents.ts"
+import { incidents } from "#scheduler/migrations/0002_incidents.ts"
 import { Database } from "#shared/sql.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
 import { start } from "./cluster.ts"
@@ -16,7 +16,7 @@ const runtimeOf = (url: string) =>
           name: "logging DB",
           url: Redacted.make(url),
           applicationName: "gatehouse-test",
-          migrations: { "0010_incidents": incidents }
+          migrations: { "0002_incidents": incidents }
         })
       )
     )

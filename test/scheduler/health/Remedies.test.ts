@@ -8,7 +8,7 @@ import type { Finding } from "#scheduler/health/judge.ts"
 import { Remedies } from "#scheduler/health/Remedies.ts"
 import type { WorkloadView } from "#scheduler/health/view.ts"
 import { Watch } from "#scheduler/health/Watch.ts"
-import { incidents } from "#scheduler/migrations/0010_incidents.ts"
+import { incidents } from "#scheduler/migrations/0002_incidents.ts"
 import type { Action, Evidence, Proposal, ProposalInput } from "#shared/api/admin.ts"
 import { Database } from "#shared/sql.ts"
 import { freshDatabase } from "#test/shared/postgres.ts"
@@ -116,7 +116,7 @@ const runtimeOf = (url: string) =>
           name: "logging DB",
           url: Redacted.make(url),
           applicationName: "gatehouse-test",
-          migrations: { "0010_incidents": incidents }
+          migrations: { "0002_incidents": incidents }
         })
       )
     )
