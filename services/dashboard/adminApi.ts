@@ -53,7 +53,7 @@ export const adminApi = {
   logPath: (
     namespace: string,
     pod: string,
-    asked: Readonly<Record<"container" | "previous" | "follow" | "tailLines", string | undefined>>
+    asked: Readonly<Record<"container" | "previous" | "follow" | "tailLines" | "sinceSeconds", string | undefined>>
   ) => `/admin/ns/${id(namespace)}/pods/${id(pod)}/logs${query(asked)}`,
   restart: (namespace: string, input: TargetInput, key: string) =>
     act<Action>(`/admin/ns/${id(namespace)}/restart`, input, key),

@@ -24,6 +24,8 @@ export interface Page {
 const always = () => true
 const seesCluster = (me: Me) => mayI(me, "admin", "read")
 
+const seesJobs = (me: Me) => mayI(me, "scheduler", "read")
+
 const top = (item: NavItem, visible: Page["visible"], load: Page["load"]): Page => ({
   pattern: item.path,
   title: item.title,
@@ -62,6 +64,53 @@ export const pages: ReadonlyArray<Page> = [
     visible: seesCluster,
     load: async () => (await import("./screens/Proposal.tsx")).ProposalScreen
   },
+  top(
+    { path: "/apply", title: "Apply", icon: "apply", key: "y", group: "platform" },
+    (me) => mayI(me, "admin", "plan"),
+    async () => (await import("./screens/Apply.tsx")).Apply
+  ),
+  top(
+    { path: "/actions", title: "Actions", icon: "actions", key: "t", group: "platform" },
+    seesCluster,
+    async () => (await import("./screens/Actions.tsx")).Actions
+  ),
+  {
+    pattern: "/actions/:id",
+    title: "Action",
+    nav: "/actions",
+    visible: seesCluster,
+    load: async () => (await import("./screens/Action.tsx")).ActionScreen
+  },
+  top(
+    { path: "/incidents", title: "Incidents", icon: "incidents", key: "i", group: "watch" },
+    seesJobs,
+    async () => (await import("./screens/Incidents.tsx")).Incidents
+  ),
+  {
+    pattern: "/incidents/:id",
+    title: "Incident",
+    nav: "/incidents",
+    visible: seesJobs,
+    load: async () => (await import("./screens/Incident.tsx")).IncidentScreen
+  },
+  // Not /jobs: that path is the scheduler's API, which the gateway answers before any page.
+  top(
+    { path: "/queue", title: "Jobs", icon: "jobs", key: "j", group: "watch" },
+    seesJobs,
+    async () => (await import("./screens/Jobs.tsx")).Jobs
+  ),
+  {
+    pattern: "/queue/:id",
+    title: "Job",
+    nav: "/queue",
+    visible: seesJobs,
+    load: async () => (await import("./screens/Job.tsx")).JobScreen
+  },
+  top(
+    { path: "/schedules", title: "Schedules", icon: "schedules", key: "c", group: "watch" },
+    seesJobs,
+    async () => (await import("./screens/Schedules.tsx")).Schedules
+  ),
   top(
     { path: "/sessions", title: "Sessions & tokens", icon: "sessions", key: "s", group: "people" },
     always,

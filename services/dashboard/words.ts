@@ -1,6 +1,6 @@
 /** Kubernetes' and the platform's own terms in words for people; what has no words here is shown as it came. Must hold no state. */
 import type { ActionState, ContainerState, ProposalState } from "#shared/api/admin.ts"
-import type { IncidentClass, RemedyState } from "#shared/api/scheduler.ts"
+import type { Incident, IncidentClass, JobState, RemedyState } from "#shared/api/scheduler.ts"
 import type { HealthStatus, RolloutPhase } from "#shared/domain/workload.ts"
 
 /** How a state looks beside its word: never the colour alone. */
@@ -144,3 +144,21 @@ export const age = (at: string | null, now: number): string => {
 }
 
 export const kinds = ["Deployment", "StatefulSet", "DaemonSet"] as const
+
+export const jobWords: Readonly<Record<JobState, readonly [Tone, string]>> = {
+  scheduled: ["none", "Scheduled"],
+  available: ["none", "Waiting"],
+  running: ["busy", "Running"],
+  retryable: ["warn", "Waits to try again"],
+  succeeded: ["good", "Succeeded"],
+  cancelled: ["rest", "Cancelled"],
+  failed: ["bad", "Failed"],
+  expired: ["rest", "Expired"]
+}
+
+export const impactWords: Readonly<Record<Incident["impact"], readonly [Tone, string]>> = {
+  none: ["good", "Users are not affected"],
+  partial: ["warn", "Some users are affected"],
+  full: ["bad", "Users are affected"],
+  unknown: ["none", "Impact not known"]
+}
