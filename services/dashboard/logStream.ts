@@ -58,8 +58,14 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
     if (lines.length > 0 && !stop.signal.aborted) onLines(lines)
   }
 
-  const connect = async (): Promise<LogState | undefined> => {
-    let end: LogState | undefined
+  const finish = (end: LogState) => {
+    flush()
+    onState(end)
+    stop.abort()
+    clearTimeout(timer)
+  }
+
+  const connect = async (): Promise<void> => {
     const resumedAt = newest
     const seconds = resumedAt === "" ? undefined : Math.ceil((Date.now() - Date.parse(resumedAt)) / 1000) + 1
     await readEvents(path(resumes ? undefined : seconds), {
@@ -71,8 +77,8 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
         lastEventId = event.id
         if (event.event === "end") {
           const { detail = "", reason = "complete" } = JSON.parse(event.data) as { reason?: string; detail?: string }
-          if (reason === "complete") end = { kind: "complete", detail }
-          else if (reason === "failed") end = { kind: "failed", detail: detail || "The log could not be read on." }
+          if (reason === "complete") finish({ kind: "complete", detail })
+          else if (reason === "failed") finish({ kind: "failed", detail: detail || "The log could not be read on." })
           return
         }
         const line = lineOf(event)
@@ -86,7 +92,6 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
         timer ??= setTimeout(flush, gather)
       }
     })
-    return end
   }
 
   const run = async () => {
@@ -94,26 +99,22 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
     for (;;) {
       let reason = "The stream was cut."
       try {
-        const end = await connect()
-        if (end !== undefined) {
-          flush()
-          onState(end)
-          return
-        }
+        await connect()
       } catch (error) {
         if (stop.signal.aborted) return
         if (error instanceof ApiError) {
           reason = error.message
           if (error.status >= 400 && error.status < 500 && error.status !== 429) {
-            onState({ kind: "failed", detail: reason })
+            finish({ kind: "failed", detail: reason })
             return
           }
         }
         if (attempt > 4) {
-          onState({ kind: "failed", detail: reason })
+          finish({ kind: "failed", detail: reason })
           return
         }
       }
+      if (stop.signal.aborted) return
       const delay = Math.min(maxDelay, 500 * 2 ** attempt++)
       await new Promise((resolve) => {
         setTimeout(resolve, delay / 2 + (Math.random() * delay) / 2)

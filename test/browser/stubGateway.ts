@@ -8,6 +8,7 @@ import { makeMe } from "./demoPeople.ts"
 import { makeAdmin } from "./stub/admin.ts"
 import { empty, notFound, refused } from "./stub/answers.ts"
 import { makeHost } from "./stub/host.ts"
+import { makeWatch } from "./stub/jobs.ts"
 import { makePeople } from "./stub/people.ts"
 
 export interface StubOptions {
@@ -43,7 +44,9 @@ export const startStubGateway = async ({
   const person = people.users.find(({ name }) => name === as)!
   const known = makeMe(person, environment, people.roles)
   const me: Me = { ...known, rights: [...known.rights, ...rights] }
-  const admin = makeAdmin(environment, { id: person.id, name: person.name })
+  const actor = { id: person.id, name: person.name }
+  const admin = makeAdmin(environment, actor)
+  const watch = makeWatch(environment, actor, admin.proposals)
   /** Every change, with its body. */
   const calls: Array<Call> = []
   const state = Object.assign(host.state, {
@@ -72,7 +75,7 @@ export const startStubGateway = async ({
       if (parts[0] === "auth") return people.read(parts, url.searchParams)
       if (parts[0] === "monitor") return host.answer(request, url)
       if (parts[0] === "admin") return admin.read(request, parts, url.searchParams)
-      return notFound()
+      return watch.read(request, parts, url.searchParams)
     }
     const body = await request.text()
     calls.push({
@@ -88,6 +91,7 @@ export const startStubGateway = async ({
       return empty()
     }
     if (parts[0] === "admin") return admin.change(parts, body)
+    if (parts[0] === "jobs") return watch.change(request.method, parts, body)
     return people.change(request.method, parts, body)
   }
 
@@ -118,6 +122,7 @@ export const startStubGateway = async ({
     state,
     calls,
     admin,
+    watch,
     histories: host.histories,
     users: people.users,
     roles: people.roles,
@@ -129,7 +134,7 @@ export const startStubGateway = async ({
     /** Cuts every open stream of host values, as a lost connection does. */
     cut: host.streams.cut,
     stop: async () => {
-      for (const streams of [host.streams, ...admin.everyStream]) streams.end()
+      for (const streams of [host.streams, ...admin.everyStream, ...watch.everyStream]) streams.end()
       await listener.stop(0)
       await dashboard.dispose()
     }

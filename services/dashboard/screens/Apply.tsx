@@ -125,10 +125,9 @@ const Planner = ({ me, namespace, onNamespace, rules }: PlannerProps) => {
           <input
             ref={file}
             type="file"
-            class="visually-hidden"
+            hidden
             accept=".yaml,.yml,.json"
             aria-label="Manifest file"
-            tabIndex={-1}
             onChange={async (event) => {
               const chosen = event.currentTarget.files?.[0]
               if (chosen === undefined) return

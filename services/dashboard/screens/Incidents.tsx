@@ -131,16 +131,20 @@ const Content = () => {
                     {incident.title}
                   </Link>
                   <small>
-                    {classWords[incident.class]} of {incident.kind} {incident.name} in{" "}
+                    {classWords[incident.class]}, {incident.kind} {incident.name} in{" "}
                     <NamespaceTag namespace={incident.namespace} />
                   </small>
                 </span>
               )
             },
-            { title: "State", cell: (incident) => <IncidentState incident={incident} /> },
             {
-              title: "Impact",
-              cell: ({ impact }) => <Badge tone={impactWords[impact][0]}>{impactWords[impact][1]}</Badge>
+              title: "State",
+              cell: (incident) => (
+                <span class="cell-health">
+                  <IncidentState incident={incident} />
+                  <small>{impactWords[incident.impact][1]}</small>
+                </span>
+              )
             },
             {
               title: "Remedy",
@@ -157,8 +161,17 @@ const Content = () => {
                 </span>
               )
             },
-            { title: "Opened", cell: ({ openedAt }) => <Time at={openedAt} /> },
-            { title: "Last seen", cell: ({ lastSeenAt }) => <Time at={lastSeenAt} /> }
+            {
+              title: "Opened",
+              cell: ({ lastSeenAt, openedAt }) => (
+                <span class="cell-main">
+                  <Time at={openedAt} />
+                  <small>
+                    seen <Time at={lastSeenAt} />
+                  </small>
+                </span>
+              )
+            }
           ]}
         />
       )}

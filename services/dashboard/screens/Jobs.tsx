@@ -8,7 +8,7 @@ import { Guarded, ScreenHead } from "../components/ScreenHead.tsx"
 import { FilterSelect, SearchBox } from "../components/SearchBox.tsx"
 import { StatusBadge, StatusBanner } from "../components/StatusBanner.tsx"
 import { More, Table, Time } from "../components/Table.tsx"
-import { duration } from "../format.ts"
+import { duration, unknown } from "../format.ts"
 import { jobsApi } from "../jobsApi.ts"
 import type { ScreenProps } from "../pages.ts"
 import { mayI } from "../rights.ts"
@@ -28,12 +28,11 @@ export const JobBadge = ({ state }: { readonly state: Job["state"] }) => (
   <Badge tone={jobWords[state][0]}>{jobWords[state][1]}</Badge>
 )
 
-const took = ({ finishedAt, startedAt }: Job): string =>
-  startedAt === null || finishedAt === null
-    ? "–"
-    : Date.parse(finishedAt) - Date.parse(startedAt) < 1000
-      ? `${Date.parse(finishedAt) - Date.parse(startedAt)}\u202fms`
-      : duration((Date.parse(finishedAt) - Date.parse(startedAt)) / 1000)
+const took = ({ finishedAt, startedAt }: Job): string => {
+  if (startedAt === null || finishedAt === null) return unknown
+  const milliseconds = Date.parse(finishedAt) - Date.parse(startedAt)
+  return milliseconds < 1000 ? `${Math.max(0, milliseconds)}\u202fms` : duration(milliseconds / 1000)
+}
 
 const fits = (job: Job, filter: Readonly<Record<string, string>>): boolean =>
   (filter["state"] === "" || job.state === filter["state"]) &&

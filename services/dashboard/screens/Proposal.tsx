@@ -31,7 +31,7 @@ export const ProposalScreen = ({ me, params }: ScreenProps) => (
 const Fate = ({ me, proposal }: { readonly me: Me; readonly proposal: Proposal }) => {
   const { actionId, decision, incidentId, message } = proposal
   return (
-    <section class="card" aria-label="Decision">
+    <section class="card fate" aria-label="Decision">
       <h2>{proposal.state === "pending" ? "Where it comes from" : "Decision"}</h2>
       <dl class="facts-list">
         <div>
@@ -156,8 +156,9 @@ const Content = ({ id, me }: { readonly me: Me; readonly id: string }) => {
           />
         ) : null}
       </div>
-      <Fate proposal={proposal} me={me} />
+      {proposal.state === "pending" ? null : <Fate proposal={proposal} me={me} />}
       <EvidenceView evidence={proposal.evidence} />
+      {proposal.state === "pending" ? <Fate proposal={proposal} me={me} /> : null}
       {asking === undefined ? null : (
         <Decide
           decision={asking}

@@ -9,7 +9,7 @@ import { Link } from "../components/Link.tsx"
 import { Failed, Loading, Message } from "../components/Messages.tsx"
 import { Guarded, ScreenHead } from "../components/ScreenHead.tsx"
 import { Table, Time } from "../components/Table.tsx"
-import { fullTime } from "../format.ts"
+import { duration, fullTime } from "../format.ts"
 import { jobsApi } from "../jobsApi.ts"
 import type { ScreenProps } from "../pages.ts"
 import { mayI } from "../rights.ts"
@@ -28,8 +28,15 @@ type Asking =
   | { readonly kind: "edit"; readonly schedule: ScheduleView | undefined }
   | { readonly kind: "delete"; readonly schedule: ScheduleView }
 
-export const ruleOf = ({ cron, everySeconds, timeZone }: ScheduleView): string =>
-  cron === null ? `every ${everySeconds}\u202fs` : `${cron} ${timeZone}`
+const Rule = ({ schedule: { cron, everySeconds, timeZone } }: { readonly schedule: ScheduleView }) =>
+  cron === null ? (
+    <>every {duration(everySeconds)}</>
+  ) : (
+    <span class="cell-main">
+      <code>{cron}</code>
+      <small>{timeZone}</small>
+    </span>
+  )
 
 const Next = ({ schedule: { enabled, nextSlot, nextSlots } }: { readonly schedule: ScheduleView }) =>
   enabled ? (
@@ -101,7 +108,7 @@ const Content = ({ me }: { readonly me: Me }) => {
                 </span>
               )
             },
-            { title: "When", cell: (schedule) => <code>{ruleOf(schedule)}</code> },
+            { title: "When", cell: (schedule) => <Rule schedule={schedule} /> },
             { title: "Next", cell: (schedule) => <Next schedule={schedule} /> },
             {
               title: "Last run",
@@ -115,7 +122,7 @@ const Content = ({ me }: { readonly me: Me }) => {
                     </Link>
                   )}
                   <small>
-                    <Time at={lastSlot} />
+                    {lastSlot === null ? null : <Time at={lastSlot} />}
                     {missedCount === 0 ? "" : `, ${missedCount} missed`}
                   </small>
                 </span>

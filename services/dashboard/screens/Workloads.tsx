@@ -24,7 +24,7 @@ export const Workloads = ({ me }: ScreenProps) => (
   </Guarded>
 )
 
-const columns = (now: number): ReadonlyArray<Column<Workload>> => [
+const columns = (now: number, several: boolean): ReadonlyArray<Column<Workload>> => [
   {
     title: "Workload",
     sort: "name",
@@ -34,7 +34,13 @@ const columns = (now: number): ReadonlyArray<Column<Workload>> => [
           {workload.name}
         </Link>
         <small>
-          {workload.kind} in <NamespaceTag namespace={workload.namespace} />
+          {workload.kind}
+          {several ? (
+            <>
+              {" "}
+              in <NamespaceTag namespace={workload.namespace} />
+            </>
+          ) : null}
         </small>
       </span>
     )
@@ -60,18 +66,6 @@ const columns = (now: number): ReadonlyArray<Column<Workload>> => [
     )
   },
   {
-    title: "Image",
-    cell: ({ images }) => (
-      <span class="images">
-        {images.map((image) => (
-          <code key={image} title={image}>
-            {shortImage(image)}
-          </code>
-        ))}
-      </span>
-    )
-  },
-  {
     title: "Restarts",
     sort: "restarts",
     number: true,
@@ -88,13 +82,27 @@ const columns = (now: number): ReadonlyArray<Column<Workload>> => [
     )
   },
   {
+    title: "Image",
+    cell: ({ images }) => (
+      <span class="images">
+        {images.map((image) => (
+          <code key={image} title={image}>
+            {shortImage(image)}
+          </code>
+        ))}
+      </span>
+    )
+  },
+  {
     title: "Last change",
     sort: "changed",
     cell: ({ lastChange }) =>
       lastChange === null ? (
-        <span class="muted">not through Gatehouse</span>
+        <span class="muted" title="Nothing was changed through Gatehouse">
+          –
+        </span>
       ) : (
-        <span class="cell-main">
+        <span class="cell-main cell-change">
           <Link to={`/actions/${lastChange.actionId}`}>{lastChange.action}</Link> by {lastChange.actor.name}
           <small>
             <Time at={lastChange.at} />
@@ -190,7 +198,7 @@ const Content = () => {
               caption="Workloads"
               rows={shown}
               rowKey={({ uid }) => uid}
-              columns={columns(now)}
+              columns={columns(now, namespaces.length > 1)}
               sorting={{ by: filter.sort, onSort: (by) => setQuery("sort", by === "health" ? "" : by) }}
             />
           )}

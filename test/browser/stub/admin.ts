@@ -1,16 +1,7 @@
 /** `/admin/*` from memory: a cluster that does what it is told, with streams and logs under the test's control. */
 import type { Action, Actor, Capabilities, Plan, Proposal, UndoPreview, Workload } from "#shared/api/admin.ts"
-import {
-  badChanges,
-  demoId,
-  makeActions,
-  makeDetail,
-  makeEvents,
-  makeHistory,
-  makeProposals,
-  makeWorkloads,
-  previousLog
-} from "../demoCluster.ts"
+import { makeActions, makePlan, makeProposals } from "../demoActions.ts"
+import { badChanges, demoId, makeDetail, makeEvents, makeHistory, makeWorkloads, previousLog } from "../demoCluster.ts"
 import { notFound, refused } from "./answers.ts"
 import { makeStreams } from "./streams.ts"
 
@@ -51,14 +42,20 @@ export const makeAdmin = (environment: string, me: Actor) => {
     history: makeHistory(),
     events: makeEvents(),
     chain: { ok: true, rows: 1284, brokenAt: null as string | null },
-    plan: undefined as Plan | undefined,
+    plan: makePlan(environment) as Plan,
+    /** Answered to the next plan instead of one. */
+    planRefusal: undefined as Response | undefined,
     previousLog: [...previousLog] as Array<string>
   }
   const streams = makeStreams(() => [
     { event: "snapshot", data: { workloads, proposals, actions, staleSince: state.staleSince } }
   ])
   let lines: ReadonlyArray<string> = []
-  const logs = makeStreams(() => lines.map((text) => ({ event: "line", data: { at: new Date().toISOString(), text } })))
+  let ended = false
+  const logs = makeStreams(() => [
+    ...lines.map((text) => ({ event: "line", data: { at: new Date().toISOString(), text } })),
+    ...(ended ? [{ event: "end", data: { reason: "complete", detail: "" } }] : [])
+  ])
   /** Query of each request for a log, with the pod as `pod`. */
   const logsAsked: Array<URLSearchParams> = []
   let next = 900
@@ -152,8 +149,9 @@ export const makeAdmin = (environment: string, me: Actor) => {
         query.get("previous") === "true"
           ? state.previousLog
           : Array.from({ length: 40 }, (_, index) => `GET /healthz 200 ${index} ms`)
+      ended = query.get("follow") !== "true"
       const answer = logs.answer(request)
-      if (query.get("follow") !== "true") logs.end()
+      if (ended) logs.end()
       return answer
     }
     const workload = workloads.find((one) => one.kind === fourth && one.name === name)
@@ -199,9 +197,9 @@ export const makeAdmin = (environment: string, me: Actor) => {
       decide(proposal, "approved", reason, { actionId: done.id, message: done.message })
       return Response.json(done, { status: 202 })
     }
-    if (verb === "plan") return state.plan === undefined ? notFound() : Response.json(state.plan)
+    if (verb === "plan") return state.planRefusal?.clone() ?? Response.json(state.plan)
     if (verb === "apply") {
-      const objects = (state.plan?.objects ?? []).map(({ change, kind, name }) => ({
+      const objects = state.plan.objects.map(({ change, kind, name }) => ({
         kind,
         name,
         result:

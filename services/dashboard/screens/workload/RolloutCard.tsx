@@ -30,7 +30,7 @@ export const RolloutCard = ({ action, children, status, workload }: RolloutCardP
         <Badge tone={phaseTones[phase]}>{phase[0]!.toUpperCase() + phase.slice(1)}</Badge>
         <p class="rollout-message">{message}</p>
       </div>
-      {reason === "" ? null : (
+      {reason === "" || pods.length > 0 ? null : (
         <p>
           <code>{reason}</code> {words === reason ? "" : words}
         </p>
@@ -50,7 +50,7 @@ export const RolloutCard = ({ action, children, status, workload }: RolloutCardP
         value={desired === 0 ? 1 : Math.min(updated, available)}
         aria-label="Updated and available"
       />
-      <dl class="facts rollout-counts">
+      <dl class="rollout-counts">
         <Count title="Updated" value={updated} of={desired} />
         <Count title="Ready" value={ready} of={desired} />
         <Count title="Available" value={available} of={desired} />
