@@ -37,7 +37,10 @@ const act = <A>(path: string, json: unknown, idempotencyKey: string) =>
 
 export interface ActionFilter {
   readonly namespace?: string
+  /** A workload's whole name. */
+  readonly name?: string
   readonly action?: string
+  /** An actor's id. */
   readonly actor?: string
   readonly state?: string
 }
@@ -48,8 +51,8 @@ export const adminApi = {
   history: (target: TargetName) => call<typeof History.Type>(`${workloadPath(target)}/history`),
   diff: (target: TargetName, from: number, to: number) =>
     call<typeof RevisionDiff.Type>(`${workloadPath(target)}/diff${query({ from, to })}`),
-  events: (namespace: string) =>
-    call<{ readonly items: ReadonlyArray<ClusterEvent> }>(`/admin/ns/${id(namespace)}/events`),
+  events: ({ kind, name, namespace }: TargetName) =>
+    call<{ readonly items: ReadonlyArray<ClusterEvent> }>(`/admin/ns/${id(namespace)}/events${query({ kind, name })}`),
   logPath: (
     namespace: string,
     pod: string,

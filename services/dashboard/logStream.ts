@@ -35,6 +35,10 @@ interface Options extends LogSource {
 /** Milliseconds in which lines are gathered, so that a loud program does not stop the page. */
 const gather = 120
 const maxDelay = 20_000
+/** Milliseconds without a line or a heartbeat after which a connection counts as lost. */
+const silence = 30_000
+/** Seconds that may be asked for. */
+const maxSeconds = 604_800
 
 /** Digits of a second in full, so that times compare as text. */
 const comparable = (at: string): string => {
@@ -47,6 +51,7 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
   const stop = new AbortController()
   let waiting: Array<LogLine> = []
   let timer: ReturnType<typeof setTimeout> | undefined
+  let watch: ReturnType<typeof setTimeout> | undefined
   let lastEventId = ""
   let newest = ""
   let attempt = 0
@@ -58,20 +63,32 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
     if (lines.length > 0 && !stop.signal.aborted) onLines(lines)
   }
 
+  const close = () => {
+    stop.abort()
+    clearTimeout(timer)
+    clearTimeout(watch)
+  }
   const finish = (end: LogState) => {
     flush()
     onState(end)
-    stop.abort()
-    clearTimeout(timer)
+    close()
   }
 
   const connect = async (): Promise<void> => {
     const resumedAt = newest
-    const seconds = resumedAt === "" ? undefined : Math.ceil((Date.now() - Date.parse(resumedAt)) / 1000) + 1
+    const passed = resumedAt === "" ? undefined : Math.ceil((Date.now() - Date.parse(resumedAt)) / 1000) + 1
+    const seconds = passed === undefined ? undefined : Math.min(maxSeconds, Math.max(1, passed))
+    const silent = new AbortController()
+    clearTimeout(watch)
+    watch = setTimeout(() => silent.abort(), silence)
     await readEvents(path(resumes ? undefined : seconds), {
       lastEventId: resumes ? lastEventId : "",
-      signal: stop.signal,
-      onAlive: () => onState({ kind: "following" }),
+      signal: AbortSignal.any([stop.signal, silent.signal]),
+      onAlive: () => {
+        clearTimeout(watch)
+        watch = setTimeout(() => silent.abort(), silence)
+        onState({ kind: "following" })
+      },
       onEvent: (event) => {
         attempt = 0
         lastEventId = event.id
@@ -123,9 +140,5 @@ export const openLog = ({ lineOf, onLines, onState, path, resumes }: Options): (
     }
   }
   void run()
-
-  return () => {
-    stop.abort()
-    clearTimeout(timer)
-  }
+  return close
 }

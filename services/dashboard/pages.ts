@@ -123,6 +123,14 @@ export const pages: ReadonlyArray<Page> = [
   )
 ]
 
+const decoded = (segment: string): string | undefined => {
+  try {
+    return decodeURIComponent(segment) || undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** What `path` gives the pattern's names, or undefined if it is another page. */
 export const match = (pattern: string, path: string): Readonly<Record<string, string>> | undefined => {
   const names = pattern.split("/")
@@ -132,8 +140,9 @@ export const match = (pattern: string, path: string): Readonly<Record<string, st
   for (const [index, name] of names.entries()) {
     const segment = segments[index]!
     if (name.startsWith(":")) {
-      if (segment === "") return undefined
-      params[name.slice(1)] = decodeURIComponent(segment)
+      const value = decoded(segment)
+      if (value === undefined) return undefined
+      params[name.slice(1)] = value
     } else if (name !== segment) return undefined
   }
   return params

@@ -21,8 +21,9 @@ const open = () =>
   openLive({
     path: "/admin/stream",
     pulse: "heartbeat",
-    silence: 15_000,
-    silenceReason: "Nothing was heard from the platform for 15 seconds.",
+    // Admin beats every few seconds; a person has to know within ten that it no longer does.
+    silence: 10_000,
+    silenceReason: "Nothing was heard from the platform for 10 seconds.",
     onEvent: ({ data, event }) => {
       change({ ...cluster, ...applyEvent(cluster, { event, data: JSON.parse(data) } as AdminEvent) })
       return undefined

@@ -18,8 +18,8 @@ export const useJobsStream = ({ onEvent, onReset }: Options) => {
     live.current = openLive({
       path: "/jobs/stream",
       pulse: "heartbeat",
-      silence: 30_000,
-      silenceReason: "Nothing was heard from the scheduler for 30 seconds.",
+      silence: 25_000,
+      silenceReason: "Nothing was heard from the scheduler for 25 seconds.",
       onEvent: ({ data, event }) => {
         const message = { event, data: JSON.parse(data) } as SchedulerEvent
         if (message.event === "reset") newest.current.onReset()

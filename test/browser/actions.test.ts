@@ -15,8 +15,14 @@ describe("actions", () => {
     await row(page, "restart Deployment mailer").waitFor({ state: "detached" })
     await row(page, "scale Deployment catalog").waitFor()
     expect(new URL(page.url()).searchParams.get("state")).toBe("failed")
-    await page.getByRole("searchbox").fill("nobody")
+    await page.getByRole("searchbox").fill("nothing")
     await page.getByText("No action matches").waitFor()
+    await page.getByRole("searchbox").fill("")
+    await page.getByLabel("State").selectOption("Every state")
+    await row(page, "restart Deployment mailer").waitFor()
+    await page.getByLabel("Actor").selectOption("Jonas Weber")
+    await row(page, "restart Deployment mailer").waitFor({ state: "detached" })
+    await row(page, "apply Deployment shop-api").waitFor()
   })
 
   browserTest("a new one appears by itself", async () => {

@@ -34,13 +34,14 @@ describe("apply", () => {
 
   browserTest("a refused manifest is told with its line, and nothing can be applied", async () => {
     const { page, stub } = await open("/apply")
-    const errors = [
-      { pointer: "/manifest", detail: "document 1, line 6: off means false to kubectl and a text to others" }
-    ]
-    stub.admin.state.planRefusal = problemResponse({ ...problemOf(422, "ambiguous_scalar"), errors })
+    const detail = "off means false to kubectl and a text to others"
+    const errors = [{ pointer: "/objects/0/spec/paused", detail, line: 6, code: "ambiguous_scalar" }]
+    stub.admin.state.planRefusal = problemResponse({ ...problemOf(422, "manifest_refused"), errors })
     await field(page).fill(manifest)
     await page.getByRole("button", { name: "Plan", exact: true }).click()
     await page.getByRole("alert").getByText("off means false to kubectl").waitFor()
+    await page.getByRole("alert").getByText("Line 6:").waitFor()
+    await page.getByRole("alert").getByText("object 1, spec.paused").waitFor()
     await page.getByText("ambiguous_scalar").waitFor()
     expect(await page.locator(".excerpt-fault").innerText()).toContain("paused: off")
     expect(await page.getByRole("button", { name: /^Apply to/u }).count()).toBe(0)

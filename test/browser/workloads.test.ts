@@ -94,14 +94,14 @@ describe("a lost stream", () => {
     await page.clock.install()
     await page.goto(`${stub.origin}/workloads`)
     await status(page, "Live").waitFor()
-    await page.clock.runFor(9000)
+    await page.clock.runFor(7000)
     stub.admin.streams.beat()
     await page.waitForTimeout(0)
     await page.evaluate(() => fetch("/auth/me"))
-    await page.clock.runFor(9000)
+    await page.clock.runFor(7000)
     expect(await page.getByRole("alert").count()).toBe(0)
-    await page.clock.runFor(9000)
-    await page.getByText("Nothing was heard from the platform for 15 seconds.").waitFor()
+    await page.clock.runFor(7000)
+    await page.getByText("Nothing was heard from the platform for 10 seconds.").waitFor()
   })
 
   browserTest("a cluster that the platform itself does not see is told", async () => {

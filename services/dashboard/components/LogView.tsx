@@ -26,7 +26,7 @@ export const useLog = (source: LogSource | undefined) => {
       ...source,
       onLines: (more) =>
         setLines((before) => [...before, ...more.map((line) => ({ ...line, number: ++number }))].slice(-maxLines)),
-      onState: setState
+      onState: (next) => setState((before) => (before.kind === next.kind ? before : next))
     })
   }, [source?.key, attempt])
   return { lines, state, again: () => setAttempt((before) => before + 1) }

@@ -1,6 +1,7 @@
 /** Everything that was done to the cluster through Gatehouse: filtered as the address says, checked, taken along as a file. */
 import { useEffect, useRef, useState } from "preact/hooks"
 import type { Action, ChainCheck } from "#shared/api/admin.ts"
+import type { Me } from "#shared/api/auth.ts"
 import { actionKinds, actionStates } from "./actions/choices.ts"
 import { adminApi } from "../adminApi.ts"
 import { NamespaceTag } from "../components/Badge.tsx"
@@ -24,16 +25,25 @@ import { csvOf } from "./actions/export.ts"
 
 export const Actions = ({ me }: ScreenProps) => (
   <Guarded allowed={mayI(me, "admin", "read")} title="Actions" what="the actions" needs="admin:read">
-    <Content />
+    <Content me={me} />
   </Guarded>
 )
 
-const Content = () => {
+/** Everybody seen so far on this page, by id, so that a filter does not take away the choice of another. */
+const useActors = (me: Me, actions: ReadonlyArray<Action>): ReadonlyArray<readonly [id: string, name: string]> => {
+  const seen = useRef(new Map<string, string>())
+  for (const { actor } of actions) seen.current.set(actor.id, actor.name)
+  const { id } = me.user
+  const others = [...seen.current].filter(([actor]) => actor !== id)
+  return [["", "Everybody"], [id, "Me"], ...others.sort(([, one], [, other]) => one.localeCompare(other))]
+}
+
+const Content = ({ me }: { readonly me: Me }) => {
   const { query } = useLocation()
   const { namespaces } = useCapabilities()
   const cluster = useCluster()
   const filter = Object.fromEntries(
-    ["namespace", "action", "actor", "state"].map((name) => [name, query.get(name) ?? ""])
+    ["namespace", "name", "action", "actor", "state"].map((name) => [name, query.get(name) ?? ""])
   )
   const list = usePages((cursor) => adminApi.actions(filter, cursor), JSON.stringify(filter))
   const filtered = Object.values(filter).some((value) => value !== "")
@@ -47,13 +57,15 @@ const Content = () => {
   }, [newest])
   const told = new Map(cluster.actions.map((action) => [action.id, action]))
   const rows = list.items?.map((action) => told.get(action.id) ?? action)
+  const actors = useActors(me, [...cluster.actions, ...(rows ?? [])])
   return (
     <>
       <ScreenHead title="Actions" sub="Every change made through Gatehouse, with who, why and what came of it.">
         <Verify />
       </ScreenHead>
       <div class="toolbar">
-        <SearchBox label="Search by actor" placeholder="Actor" name="actor" />
+        <SearchBox label="Name of the workload" placeholder="Workload, by its whole name" name="name" />
+        <FilterSelect label="Actor" name="actor" options={actors} />
         {namespaces.length > 1 ? (
           <FilterSelect
             label="Namespace"

@@ -129,11 +129,10 @@ export const makeAdmin = (environment: string, me: Actor) => {
         const found = actions.find(({ id }) => id === third)
         return found === undefined ? notFound() : Response.json(found)
       }
+      const asked = (name: string, value: string) => [null, value].includes(query.get(name))
       const fits = actions.filter(
-        (one) =>
-          one.action.includes(query.get("action") ?? "") &&
-          one.state.includes(query.get("state") ?? "") &&
-          one.actor.name.toLowerCase().includes((query.get("actor") ?? "").toLowerCase())
+        ({ action, actor, name: target, state: found }) =>
+          asked("action", action) && asked("state", found) && asked("actor", actor.id) && asked("name", target)
       )
       return Response.json({ items: fits, nextCursor: null })
     }

@@ -3,23 +3,23 @@ import type { ApiError } from "../../api.ts"
 import { Icon } from "../../components/Icon.tsx"
 
 interface Located {
+  readonly place: string
   readonly text: string
+  readonly code: string | undefined
   readonly line: number | undefined
 }
 
-/** The line that a fault names ("line 12"), if it names one. */
-export const lineOf = (text: string): number | undefined => {
-  const [, line] = /\bline (\d{1,7})\b/u.exec(text) ?? []
-  return line === undefined ? undefined : Number(line)
+/** "/objects/0/spec/paused" as "object 1, spec.paused". */
+const placeOf = (pointer: string): string => {
+  const [, index, rest = ""] = /^\/objects\/(\d+)(.*)$/u.exec(pointer) ?? []
+  if (index === undefined) return pointer === "/manifest" ? "" : pointer.slice(1).replaceAll("/", ".")
+  return [`object ${Number(index) + 1}`, rest.slice(1).replaceAll("/", ".")].filter((part) => part !== "").join(", ")
 }
 
 const locate = ({ message, problem }: ApiError): ReadonlyArray<Located> => {
   const faults = problem?.errors ?? []
-  if (faults.length === 0) return [{ text: message, line: lineOf(message) }]
-  return faults.map(({ detail, pointer }) => {
-    const place = pointer.replace(/^\//u, "")
-    return { text: place === "" || place === "manifest" ? detail : `${place}: ${detail}`, line: lineOf(detail) }
-  })
+  if (faults.length === 0) return [{ place: "", text: message, code: undefined, line: undefined }]
+  return faults.map(({ code, detail, line, pointer }) => ({ place: placeOf(pointer), text: detail, code, line }))
 }
 
 const Excerpt = ({ line, lines }: { readonly line: number; readonly lines: ReadonlyArray<string> }) => (
@@ -45,9 +45,11 @@ export const Faults = ({ error, manifest }: { readonly error: ApiError; readonly
         {error.problem?.code === undefined ? null : <code>{error.problem.code}</code>}
       </p>
       <ul>
-        {locate(error).map(({ line, text }) => (
-          <li key={text}>
-            {text}
+        {locate(error).map(({ code, line, place, text }) => (
+          <li key={`${place}${line}${text}`}>
+            {line === undefined ? null : <b>Line {line}: </b>}
+            {place === "" ? "" : `${place}: `}
+            {text} {code === undefined ? null : <code>{code}</code>}
             {line === undefined || line > lines.length ? null : <Excerpt line={line} lines={lines} />}
           </li>
         ))}

@@ -52,9 +52,8 @@ export const Conditions = ({ detail: { conditions, strategy } }: PartProps) => (
 /** Milliseconds between looks at events. */
 const refresh = 15_000
 
-export const Events = ({ detail }: PartProps) => {
-  const { namespace } = detail.workload
-  const events = useLoaded(() => adminApi.events(namespace), namespace)
+export const Events = ({ detail: { workload } }: PartProps) => {
+  const events = useLoaded(() => adminApi.events(workload), workload.uid)
   useEffect(() => {
     const timer = setInterval(() => {
       if (!document.hidden) void events.reload()
@@ -63,14 +62,10 @@ export const Events = ({ detail }: PartProps) => {
   }, [])
   if (events.error !== undefined) return <Failed message={events.error} onRetry={() => void events.reload()} />
   if (events.value === undefined) return <Loading what="events" />
-  const names = new Set([
-    detail.workload.name,
-    ...detail.revisions.flatMap(({ name, pods }) => [name, ...pods.map((pod) => pod.name)])
-  ])
   return (
     <section class="card" aria-label="Events">
       <h2>Events</h2>
-      <EventList events={events.value.items.filter(({ object }) => names.has(object.name))} />
+      <EventList events={events.value.items} />
     </section>
   )
 }

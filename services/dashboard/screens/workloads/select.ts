@@ -34,7 +34,8 @@ const orders: Readonly<Record<string, (one: Workload, other: Workload) => number
 export const select = (workloads: ReadonlyArray<Workload>, filter: Filter): ReadonlyArray<Workload> => {
   const words = filter.q.toLowerCase().split(/\s+/u).filter(Boolean)
   const descending = filter.sort.startsWith("-")
-  const order = orders[descending ? filter.sort.slice(1) : filter.sort] ?? orders["health"]!
+  const column = descending ? filter.sort.slice(1) : filter.sort
+  const order = orders[Object.hasOwn(orders, column) ? column : "health"]!
   return workloads
     .filter(
       (workload) =>
