@@ -6,7 +6,7 @@ import { type Prepared, Rollouts } from "#admin/Rollouts.ts"
 import type { WorkloadRef } from "#admin/kinds.ts"
 import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { resources } from "#shared/kubernetes/objects.ts"
-import { at, textAt } from "#admin/fields.ts"
+import { at, listAt, textAt } from "#admin/fields.ts"
 import { change, make, release, remove, startWorld, type World } from "#test/admin/simulated.ts"
 
 const web: WorkloadRef = { namespace: "dev", kind: "Deployment", name: "web" }
@@ -32,11 +32,8 @@ const writes = () =>
     body: JSON.parse(body) as unknown
   }))
 
-const imageOf = async () => {
-  const [container] = (at(await world.get("Deployment", "web"), "spec", "template", "spec", "containers") ??
-    []) as Array<unknown>
-  return textAt(container, "image")
-}
+const imageOf = async () =>
+  textAt(listAt(await world.get("Deployment", "web"), "spec", "template", "spec", "containers")[0], "image")
 
 /** web:1, then web:2, then web:crash, each rolled out as far as it goes. */
 const threeReleases = async () => {
