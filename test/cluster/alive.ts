@@ -18,15 +18,21 @@ export const nameOf = (pid: number): string => `${pid}-${startOf(pid) ?? 0}`
 
 export const thisProcess = (): string => nameOf(process.pid)
 
-/** Whether the process with that name still runs. */
-export const isAlive = (name: string): boolean => {
-  const [, pid, start] = /^(\d+)-(\d+)$/u.exec(name) ?? []
-  if (pid === undefined) return false
-  if (start !== "0") return startOf(Number(pid)) === start
+/** Whether some process has that number now. */
+export const isTaken = (pid: number): boolean => {
+  if (startOf(pid) !== undefined) return true
+  if (process.platform === "linux") return false
   try {
-    process.kill(Number(pid), 0)
+    process.kill(pid, 0)
     return true
   } catch {
     return false
   }
+}
+
+/** Whether the process with that name still runs. */
+export const isAlive = (name: string): boolean => {
+  const [, pid, start] = /^(\d+)-(\d+)$/u.exec(name) ?? []
+  if (pid === undefined) return false
+  return start === "0" ? isTaken(Number(pid)) : startOf(Number(pid)) === start
 }

@@ -34,11 +34,15 @@ const go = (module: Module, args: ReadonlyArray<string>) =>
     env: { ...process.env, CGO_ENABLED: "0", GOFLAGS: "-mod=readonly" }
   })
 
-/** Go's version with its system, as `go` gives it for `module`; undefined where no sufficient Go is. */
+/** Go's version with its system, as `go` gives it for `module`; undefined where there is none that is new enough. */
 export const goVersion = (module: Module = "controlplane"): string | undefined => {
   if (Bun.which("go") === null) return undefined
+  // Since 1.21 Go brings the version that go.mod asks for, if it may.
   const { exitCode, stdout } = go(module, ["version"])
-  return exitCode === 0 ? stdout.toString().trim() : undefined
+  const version = stdout.toString().trim()
+  const minor = Number(/go1\.(\d+)/u.exec(version)?.[1] ?? 0)
+  const asked = /^go 1\.(\d+)/mu.exec(readFileSync(join(import.meta.dir, module, "go.mod"), "utf8"))?.[1]
+  return exitCode === 0 && minor >= Number(asked) ? version : undefined
 }
 
 /** The version of Kubernetes that the control plane is built from, such as `v1.36.3`. */
@@ -109,7 +113,11 @@ export const build = async (module: Module): Promise<string> => {
   const folder = join(cache, `${module}-${contentHash(module, version)}`)
   const program = join(folder, module)
   const used = () => {
-    utimesSync(folder, new Date(), new Date())
+    try {
+      utimesSync(folder, new Date(), new Date())
+    } catch {
+      // Another user's cache: who may not touch it will not clear it either.
+    }
     return program
   }
   if (existsSync(program)) return used()

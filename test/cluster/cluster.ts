@@ -5,6 +5,7 @@ import { type AuditEvent, readAudit } from "#test/cluster/audit.ts"
 import { importCommand } from "#test/cluster/containerd.ts"
 import { administrator, apiServerReady, auditPath, logPath, type Request } from "#test/cluster/controlPlane.ts"
 import { writeKubeconfig } from "#test/cluster/kubeconfig.ts"
+import { rebootNode } from "#test/cluster/nodeReboot.ts"
 import { authorityOf, certificateOf, kubeconfigPath, pkiFolder } from "#test/cluster/pki.ts"
 import { type Output, type Supervisor, supervisorOf } from "#test/cluster/supervisor.ts"
 import type { Tier } from "#test/cluster/tier.ts"
@@ -67,6 +68,8 @@ export interface Cluster extends Coordinates {
   /** Node tier only: the node goes NotReady some 20 s later; its containers run on. */
   readonly stopKubelet: () => Promise<void>
   readonly startKubelet: () => Promise<void>
+  /** Node tier only: cuts the node's power and starts it again; the control plane runs on. */
+  readonly rebootNode: () => Promise<void>
   /** Node tier only: takes a tar (docker-archive or OCI layout) into the node's images. */
   readonly importImage: (tar: string) => Promise<void>
   /** Node tier only: an address of this machine's that leads to an address inside, such as a Service's `10.43.0.9:80`. */
@@ -168,6 +171,10 @@ export const attachCluster = (folder: string): Cluster => {
     startKubelet: async () => {
       onNode("starting the kubelet")
       await supervisor.start({ name: "kubelet" })
+    },
+    rebootNode: () => {
+      onNode("rebooting the node")
+      return rebootNode(supervisor, folder)
     },
     importImage: async (tar) => {
       onNode("importing an image")

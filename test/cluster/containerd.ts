@@ -11,10 +11,13 @@ export const importCommand = (folder: string, tar: string): ReadonlyArray<string
   return ["ctr", ...address, "--namespace", "k8s.io", "images", "import", tar]
 }
 
-/** Writes the configuration and gives its path. `snapshotter` is "native" where the folder's file system takes no overlay. */
+/** How layers are put together: copied, where the folder's file system is itself an overlay and takes no other. */
+export type Snapshotter = "overlayfs" | "native"
+
+/** Writes the configuration and gives its path. */
 export const writeContainerdConfig = (
   folder: string,
-  options: { readonly plugins: string; readonly snapshotter: "overlayfs" | "native" }
+  options: { readonly plugins: string; readonly snapshotter: Snapshotter }
 ): string => {
   const path = join(folder, "containerd.toml")
   const cri = `plugins."io.containerd.grpc.v1.cri"`

@@ -8,7 +8,7 @@ import { attachCluster, type Cluster, clusterFolder, type Coordinates } from "#t
 import { administrator, freePorts, startControlPlane } from "#test/cluster/controlPlane.ts"
 import { namePrefix, removeLeftBehind, supervisorFile } from "#test/cluster/leftBehind.ts"
 import { startNode, startRuntime } from "#test/cluster/node.ts"
-import { nodeNetwork } from "#test/cluster/nodeNetwork.ts"
+import { nodeNetwork, removeNodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import { issueAll } from "#test/cluster/pki.ts"
 import { type OwnSupervisor, startSupervisor } from "#test/cluster/supervisor.ts"
 import { highestTier, type Tier, type Verdict } from "#test/cluster/tier.ts"
@@ -32,6 +32,7 @@ const choose = (wanted: Tier | "highest", verdict: Verdict): { readonly tier: Ti
 
 const startIn = async (folder: string, tier: Tier, reason: string, own: (supervisor: OwnSupervisor) => void) => {
   const [program, supervising] = [await build("controlplane"), await build("supervisor")]
+  if (tier === "node") for (const inPods of ["workload", "dns"] as const) await build(inPods)
   const supervisor = await startSupervisor(supervising, folder, tier === "node" ? basename(folder) : undefined)
   own(supervisor)
   writeFileSync(join(folder, supervisorFile), nameOf(supervisor.pid))
@@ -53,6 +54,11 @@ const startIn = async (folder: string, tier: Tier, reason: string, own: (supervi
   return cluster
 }
 
+const end = async (supervisor: OwnSupervisor, tier: Tier): Promise<void> => {
+  await supervisor.end()
+  if (tier === "node") removeNodeNetwork(supervisor.pid)
+}
+
 /** Builds what is missing, removes what dead clusters left, and starts one. At most one per process: Bun keeps TLS settings. */
 export const startCluster = async (options: { readonly tier: Tier | "highest" }): Promise<OwnCluster> => {
   const { reason, tier } = choose(options.tier, highestTier())
@@ -64,10 +70,10 @@ export const startCluster = async (options: { readonly tier: Tier | "highest" })
   let supervisor: OwnSupervisor | undefined
   try {
     const cluster = await startIn(folder, tier, reason, (started) => (supervisor = started))
-    return { ...cluster, stop: supervisor!.end }
+    return { ...cluster, stop: () => end(supervisor!, tier) }
   } catch (error) {
     if (supervisor === undefined) rmSync(folder, { recursive: true, force: true })
-    else await supervisor.end()
+    else await end(supervisor, tier)
     throw error
   }
 }

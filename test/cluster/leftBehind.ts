@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync, rmSync, rmdirSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { isAlive } from "#test/cluster/alive.ts"
+import { isAlive, isTaken } from "#test/cluster/alive.ts"
+import { nodeNetworks, removeNodeNetwork } from "#test/cluster/nodeNetwork.ts"
 
 /** A cluster's folder and cgroups are named by the process that started it. */
 export const namePrefix = "gh-cluster-"
@@ -71,4 +72,5 @@ export const removeLeftBehind = async (): Promise<void> => {
       }
     } else if (!isAlive(supervisorOf(path))) rmSync(path, { recursive: true, force: true })
   }
+  for (const supervisor of nodeNetworks().filter((pid) => !isTaken(pid))) removeNodeNetwork(supervisor)
 }

@@ -15,7 +15,7 @@ const apply = (objects: ReadonlyArray<object>) =>
   cluster.kubectl(["apply", "--server-side", "-f", "-"], {
     stdin: JSON.stringify({ apiVersion: "v1", kind: "List", items: objects })
   })
-const kubectl = (...args: ReadonlyArray<string>) => cluster.kubectl([...args, "-n", namespace])
+const kubectl = (...args: ReadonlyArray<string>) => cluster.kubectl(["-n", namespace, ...args])
 
 /** A pod as restricted Pod Security wants it. */
 const pod = (name: string, image: string, args?: ReadonlyArray<string>) => ({
@@ -195,5 +195,18 @@ onNode.describe("a node", () => {
     await node("True")
     await ready("server")
     expect(await containerStatus("server")).toMatchObject({ restartCount: 0 })
+  })
+  test("comes back from a power cut with its pods", async () => {
+    const boots = (await containerStatus("server"))?.restartCount ?? 0
+    await cluster.rebootNode()
+    await eventually("the pod is started again", async () => {
+      const status = await containerStatus("server")
+      return status !== undefined && status.restartCount > boots
+    })
+    await Promise.all([ready("server"), ready("client")])
+    await cluster.kubectl(["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"])
+    await eventually("names and Services lead to it again", async () =>
+      (await kubectl("exec", "client", "--", "/workload", "get", "http://web/again")).startsWith("server ")
+    )
   })
 })

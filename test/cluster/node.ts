@@ -7,7 +7,7 @@ import { containerdSocket, writeContainerdConfig } from "#test/cluster/container
 import { assertRuns, logPath, podRange } from "#test/cluster/controlPlane.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { writeOwnImages } from "#test/cluster/images.ts"
-import { cniConfig, prepareGround } from "#test/cluster/nodeGround.ts"
+import { cniConfig, prepareGround, snapshotterFor } from "#test/cluster/nodeGround.ts"
 import type { NodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import { kubeconfigPath, nodeName, pkiFolder } from "#test/cluster/pki.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
@@ -107,7 +107,7 @@ export const startRuntime = async (supervisor: Supervisor, folder: string, netwo
   const plugins = cniPlugins()
   if (plugins === undefined) throw new Error("the CNI plugins are gone")
   writeFileSync(join(folder, "cni/10-pods.conflist"), cniConfig)
-  const config = writeContainerdConfig(folder, { plugins, snapshotter: "overlayfs" })
+  const config = writeContainerdConfig(folder, { plugins, snapshotter: await snapshotterFor(supervisor, folder) })
   await supervisor.start({
     name: "containerd",
     argv: ["containerd", "--config", config],

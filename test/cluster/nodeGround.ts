@@ -1,6 +1,7 @@
 /** Prepares what a node's processes stand on, inside its namespaces: mounts, interfaces, cgroups; must change no setting of the machine. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import type { Snapshotter } from "#test/cluster/containerd.ts"
 import { podRange } from "#test/cluster/controlPlane.ts"
 import type { NodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
@@ -40,6 +41,8 @@ ip address add ${network.nodeAddress}/30 dev eth0
 ip link set eth0 up
 ip route add default via ${network.hostAddress}
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# A connection whose both ends were killed would hold the namespace, and so the machine's interface, for minutes.
+echo 1 >/proc/sys/net/ipv4/tcp_orphan_retries
 # What leaves the node does so by the node's address, as the machine knows no way back to a pod's.
 nft add table ip node
 nft add chain ip node leaving '{ type nat hook postrouting priority srcnat; }'
@@ -98,6 +101,16 @@ export const cniConfig = JSON.stringify({
     { type: "portmap", capabilities: { portMappings: true } }
   ]
 })
+
+const overlayTrial = (folder: string) => `set -e
+cd '${folder}'
+mkdir -p trial/lower trial/upper trial/work trial/all
+mount -t overlay gatehouse -o lowerdir=trial/lower,upperdir=trial/upper,workdir=trial/work trial/all
+umount trial/all`
+
+/** How the runtime can lay out images in `folder`. */
+export const snapshotterFor = async (supervisor: Supervisor, folder: string): Promise<Snapshotter> =>
+  (await supervisor.run(["sh", "-c", overlayTrial(folder)])).code === 0 ? "overlayfs" : "native"
 
 export const prepareGround = async (
   supervisor: Supervisor,

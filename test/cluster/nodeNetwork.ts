@@ -25,12 +25,26 @@ const succeed = (argv: ReadonlyArray<string>) => {
   if (exitCode !== 0) throw new Error(`${argv.join(" ")}: ${stderr.toString().trim()}`)
 }
 
+const outsideName = (supervisor: number) => `gh${supervisor}`
+
+/** The kernel removes the interfaces some time after the namespace's last process; after this they are gone. */
+export const removeNodeNetwork = (supervisor: number): void => {
+  Bun.spawnSync(["ip", "link", "delete", outsideName(supervisor)])
+}
+
+/** The supervisors, by process number, whose node's interface is on this machine. */
+export const nodeNetworks = (): ReadonlyArray<number> =>
+  Object.keys(networkInterfaces()).flatMap((name) => {
+    const supervisor = /^gh(\d+)$/u.exec(name)?.[1]
+    return supervisor === undefined ? [] : [Number(supervisor)]
+  })
+
 /** The interfaces go with the namespace, and so with the supervisor. */
 export const nodeNetwork = async (supervisor: OwnSupervisor): Promise<NodeNetwork> => {
   const inside = familyOf(supervisor.pid)[1]
   if (inside === undefined) throw new Error("the supervisor has no process in the node's namespaces")
   const network = freePair(supervisor.pid)
-  const outside = `gh${supervisor.pid}`
+  const outside = outsideName(supervisor.pid)
   succeed(["ip", "link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", String(inside)])
   succeed(["ip", "address", "add", `${network.hostAddress}/30`, "dev", outside])
   succeed(["ip", "link", "set", outside, "up"])

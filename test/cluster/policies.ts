@@ -138,7 +138,9 @@ const allowed = (pod: PodOnNetwork, way: Way, state: NetworkState): ReadonlyArra
   )
   return rules.flatMap(({ peers, ports }) =>
     matchPeers(peers, pod.namespace, way === "ingress" ? "saddr" : "daddr", state).flatMap((peer) =>
-      matchPorts(ports, way === "ingress" ? [pod] : peer.pods).map((port) => `${peer.text} ${port} return`.trim())
+      matchPorts(ports, way === "ingress" ? [pod] : peer.pods).map((port) =>
+        [peer.text, port, "return"].filter((part) => part !== "").join(" ")
+      )
     )
   )
 }

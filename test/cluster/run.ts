@@ -64,7 +64,10 @@ const holdCluster = async (cluster: OwnCluster) => {
   )
   console.log(`logs: ${join(cluster.folder, "logs")}`)
   console.log("Ctrl-C ends it.")
+  // Nothing else would keep the process's loop waiting: Bun would look for the signal again and again.
+  const awake = setInterval(() => {}, 60_000)
   await told
+  clearInterval(awake)
 }
 
 /** Runs the suites one after the other: they share the cluster, and some take a part of it away for a while. */
@@ -89,7 +92,7 @@ const runSuites = async (cluster: OwnCluster, files: ReadonlyArray<string>): Pro
 }
 
 const filters = args.map((path) => relative(root, resolve(path)))
-const files = [...new Bun.Glob("test/**/*.cluster.test.ts").scanSync({ cwd: root })]
+const files = [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })]
   .filter((file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`)))
   .sort()
 if (!hold && files.length === 0) refuse(`no suite at ${filters.join(", ")}`)

@@ -82,6 +82,9 @@ export interface OwnSupervisor extends Supervisor {
   readonly end: () => Promise<void>
 }
 
+/** What a supervisor's life hangs on must not be collected while this process runs. */
+const held = new Set<object>()
+
 const namespaces = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--net", "--mount-proc", "--"]
 
 /** Starts `program` for the cluster in `folder`; with a `cgroup`, in process, mount and network namespaces of its own. */
@@ -92,6 +95,7 @@ export const startSupervisor = async (program: string, folder: string, cgroup?: 
     detached: true,
     stdio: ["pipe", "pipe", "pipe"]
   })
+  held.add(child)
   // The process must not be kept alive by what it holds.
   child.unref()
   const complaint = new Response(child.stderr).text()
@@ -104,6 +108,7 @@ export const startSupervisor = async (program: string, folder: string, cgroup?: 
     ...supervisorOf(folder),
     pid: child.pid,
     end: async () => {
+      held.delete(child)
       child.stdin.end()
       if ((await child.exited) !== 0) throw new Error(`the cluster left something: ${(await complaint).trim()}`)
     }

@@ -1,6 +1,8 @@
 /** Finds out how much of a cluster this machine can run, and why no more; must change nothing on it. */
 import { tmpdir } from "node:os"
+import { thisProcess } from "#test/cluster/alive.ts"
 import { goVersion } from "#test/cluster/build.ts"
+import { namePrefix } from "#test/cluster/leftBehind.ts"
 
 /** What runs: only the control plane, or a node with real pods too. */
 export type Tier = "controlplane" | "node"
@@ -30,7 +32,7 @@ export const cniPlugins = (): string | undefined =>
     ["bridge", "host-local", "portmap"].every((plugin) => Bun.which(plugin, { PATH: folder }) !== null)
   )
 
-/** Does in namespaces of its own, which end with it, what a node needs of the kernel. */
+/** Does what a node needs of the kernel, in namespaces of its own, which end with it. */
 const trial = `set -e
 ip link add gh0 type veth peer name gh1
 ip link add gh2 type bridge
@@ -39,7 +41,21 @@ nft add table ip gatehouse
 nft 'add chain ip gatehouse c { type nat hook postrouting priority 100; }'
 mount -t tmpfs gatehouse "$1"
 mkdir "$1/lower" "$1/upper" "$1/work" "$1/all"
-mount -t overlay gatehouse -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/all"`
+mount -t overlay gatehouse -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/all"
+cgroups=/sys/fs/cgroup
+if [ -e $cgroups/cgroup.controllers ]; then
+  for controller in cpu memory pids; do
+    # Below the true root, which has no type, a group with processes cannot hand controllers on.
+    if [ -e $cgroups/cgroup.type ] && ! grep -qw $controller $cgroups/cgroup.subtree_control; then
+      echo "the cgroup of this container hands no $controller on" >&2
+      exit 1
+    fi
+  done
+else
+  cgroups=$cgroups/memory
+fi
+mkdir "$cgroups/$2"
+rmdir "$cgroups/$2"`
 
 const nodeObstacle = (): string | undefined => {
   if (process.platform !== "linux") return `a node needs Linux, and this is ${process.platform}`
@@ -49,20 +65,9 @@ const nodeObstacle = (): string | undefined => {
   ]
   if (cniPlugins() === undefined) missing.push("containernetworking-plugins")
   if (missing.length > 0) return `a node needs Debian's ${missing.join(" ")}`
-  const args = [
-    "--fork",
-    "--kill-child",
-    "--pid",
-    "--mount",
-    "--net",
-    "--mount-proc",
-    "sh",
-    "-c",
-    trial,
-    "sh",
-    tmpdir()
-  ]
-  const { exitCode, stderr } = Bun.spawnSync(["unshare", ...args])
+  const namespaces = ["--fork", "--kill-child", "--pid", "--mount", "--net", "--mount-proc"]
+  const args = ["sh", "-c", trial, "sh", tmpdir(), `${namePrefix}${thisProcess()}-trial`]
+  const { exitCode, stderr } = Bun.spawnSync(["unshare", ...namespaces, ...args])
   return exitCode === 0 ? undefined : `a node cannot be walled off here: ${stderr.toString().trim().split("\n")[0]}`
 }
 
