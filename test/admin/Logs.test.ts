@@ -188,6 +188,11 @@ describe("a followed log", () => {
     const before = log.events.length
     await world.pass(30)
     await until("more of it", () => log.events.length >= before + 3)
+    const after = log.events.length
+    // Only the services' time goes on: the container writes nothing.
+    await world.run(TestClock.adjust("11 minutes"))
+    await world.pass(30)
+    await until("what comes after the silence", () => log.events.length >= after + 3)
     expect(log.events.every(({ event }) => event === "line")).toBe(true)
     await log.leave()
   })
