@@ -53,7 +53,14 @@ export class ActionLog extends Context.Service<
     readonly lock: Effect.Effect<void, SqlError.SqlError>
     /** The same in a transaction of its own. */
     readonly record: (events: ReadonlyArray<NewEvent>) => Effect.Effect<void, Unavailable>
-    readonly intend: (subject: Subject, intent: Intent) => Effect.Effect<void, SqlError.SqlError>
+    /** `uids`: of the objects that exist and will be changed. Within the caller's transaction. */
+    readonly intend: (
+      subject: Subject,
+      intent: Intent,
+      uids: ReadonlyArray<string>
+    ) => Effect.Effect<void, SqlError.SqlError>
+    /** What an action has made, once its uid is known. */
+    readonly touched: (actionId: string, uids: ReadonlyArray<string>) => Effect.Effect<void, Unavailable>
     /** Gives false if the action has an outcome already: whoever comes second changes nothing. Within the caller's transaction. */
     readonly settle: (subject: Subject, outcome: Outcome) => Effect.Effect<boolean, SqlError.SqlError>
     readonly rollout: (subject: Subject, result: RolloutResult) => Effect.Effect<void, Unavailable>
@@ -196,6 +203,11 @@ const makeActionLog = Effect.gen(function* () {
     content
   })
 
+  const touch = (actionId: string, uids: ReadonlyArray<string>) =>
+    sql`INSERT INTO action_objects (uid, action_id)
+      SELECT DISTINCT uid, ${actionId}::uuid FROM jsonb_array_elements_text(${JSON.stringify(uids)}::text::jsonb) AS t(uid)
+      ON CONFLICT DO NOTHING`
+
   const lock = Effect.asVoid(sql`SELECT seq FROM action_chain FOR UPDATE`)
 
   return ActionLog.of({
@@ -204,7 +216,9 @@ const makeActionLog = Effect.gen(function* () {
     record: Effect.fn("ActionLog.record")(function* (events) {
       yield* database.transaction(append(events))
     }),
-    intend: Effect.fnUntraced(function* (subject, intent) {
+    intend: Effect.fnUntraced(function* (subject, intent, uids) {
+      yield* sql`INSERT INTO open_actions (action_id) VALUES (${subject.id}::uuid)`
+      yield* touch(subject.id, uids)
       yield* append([event("intent", subject, intent.actor.id, encodeIntent(intent))])
     }),
     settle: Effect.fnUntraced(function* (subject, outcome) {
@@ -212,8 +226,12 @@ const makeActionLog = Effect.gen(function* () {
       yield* lock
       const done = yield* sql`SELECT 1 FROM action_events WHERE action_id = ${subject.id}::uuid AND event = 'outcome'`
       if (done.length > 0) return false
+      yield* sql`DELETE FROM open_actions WHERE action_id = ${subject.id}::uuid`
       yield* append([event("outcome", subject, "", encodeOutcome(outcome))])
       return true
+    }),
+    touched: Effect.fn("ActionLog.touched")(function* (actionId, uids) {
+      if (uids.length > 0) yield* database.run(touch(actionId, uids))
     }),
     rollout: Effect.fn("ActionLog.rollout")(function* (subject, result) {
       yield* database.transaction(append([event("rollout", subject, "", JSON.stringify(result))]))
@@ -255,11 +273,9 @@ const makeActionLog = Effect.gen(function* () {
     }),
     orphans: Effect.suspend(() =>
       database.run(sql<{ readonly id: string }>`
-        SELECT i.action_id::text AS id FROM action_events i
-        WHERE i.event = 'intent'
-          AND NOT EXISTS (SELECT FROM action_events o WHERE o.action_id = i.action_id AND o.event = 'outcome')
-          AND NOT EXISTS (SELECT FROM write_locks w WHERE w.action_id = i.action_id AND w.expires_at > now())
-        ORDER BY i.seq`)
+        SELECT action_id::text AS id FROM open_actions i
+        WHERE NOT EXISTS (SELECT FROM write_locks w WHERE w.action_id = i.action_id AND w.expires_at > now())
+        ORDER BY action_id`)
     ).pipe(Effect.map((found) => found.map(({ id }) => id))),
     unwatched: Effect.fn("ActionLog.unwatched")(function* (minutes) {
       const found = yield* database.run(sql<{ readonly id: string }>`

@@ -17,11 +17,12 @@ import { changesBetween } from "./changes.ts"
 import { Chronicle } from "./Chronicle.ts"
 import { eventsOf, type Members, podNames } from "./clusterEvents.ts"
 import type { WorkloadRef } from "./kinds.ts"
+import { type Memory, Observations } from "./observations.ts"
 import { keyOf, NamespaceObjects, watchedKinds, type WatchedKind, type WorkloadKey } from "./namespaceObjects.ts"
 import { NoHistory, RevisionUnknown, WorkloadNotFound } from "./refusals.ts"
 import { historyOf, numbered } from "./rollout/history.ts"
 import { podNode } from "./rollout/pods.ts"
-import { currentRevision, detailOf, type Family, statusOf, workloadOf } from "./rollout/presentation.ts"
+import { currentRevision, detailOf, type Family, workloadOf } from "./rollout/presentation.ts"
 import { withoutHash } from "./rollout/templates.ts"
 import { K8sUnavailable, type Upstream, upstreamOf } from "./upstream.ts"
 
@@ -95,15 +96,6 @@ const staleSeconds = Metric.gauge("gatehouse_admin_cluster_stale_seconds", {
   description: "For how long a part of the cluster has not been seen, 0 while all is."
 })
 
-/** What is known of one workload beyond its objects, by uid. */
-interface Memory {
-  /** Generation whose rollout is under way, and since when it was seen to be. */
-  rollout: { readonly generation: number; readonly since: number } | undefined
-  /** Revision that is fully available, and since when without a break. */
-  available: { readonly revision: string; readonly since: number } | undefined
-  lastChange: Workload["lastChange"]
-}
-
 interface Seen {
   readonly namespace: string
   readonly objects: NamespaceObjects
@@ -125,40 +117,20 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
   const looked = yield* PubSub.sliding<string>(4096)
   /** uids whose last change is to be asked for; the database may be slow, and the view does not wait for it. */
   const asking = yield* Queue.unbounded<{ readonly target: WorkloadRef; readonly uid: string }>()
-  const memories = new Map<string, Memory>()
-  const proven = new Set<string>()
+  const observations = new Observations(deadline, goodAfter)
   const stale = new Map<string, number>()
   const seen = new Map<string, Seen>()
   for (const namespace of options.namespaces) {
     seen.set(namespace, { namespace, objects: new NamespaceObjects(), ready: yield* Latch.make(), told: new Map() })
   }
 
-  const memoryOf = (namespace: string, { kind, object }: Family): Memory => {
-    const uid = object.metadata.uid ?? ""
-    const known = memories.get(uid)
-    if (known !== undefined) return known
-    const fresh: Memory = { rollout: undefined, available: undefined, lastChange: null }
-    memories.set(uid, fresh)
-    Queue.offerUnsafe(asking, { target: { namespace, kind, name: object.metadata.name }, uid })
-    return fresh
-  }
-
-  /** The status now, with how long this rollout has been seen to last. */
-  const judge = (family: Family, memory: Memory, now: number, pinned = 0): RolloutStatus => {
-    const generation = family.object.metadata.generation ?? 0
-    const lasted = memory.rollout?.generation === generation ? now - memory.rollout.since : 0
-    return statusOf(family, { deadline, lasted, pinned })
-  }
-
-  /** Brings the memory up to what is seen now. */
-  const remember = (family: Family, memory: Memory, now: number) => {
-    const generation = family.object.metadata.generation ?? 0
-    const { available, desired, done, phase } = judge(family, memory, now)
-    if (phase === "complete" || phase === "paused") memory.rollout = undefined
-    else if (memory.rollout?.generation !== generation) memory.rollout = { generation, since: now }
-    const revision = currentRevision(family)?.uid
-    if (!done || revision === undefined || desired === 0 || available < desired) memory.available = undefined
-    else if (memory.available?.revision !== revision) memory.available = { revision, since: now }
+  /** What was observed of a workload; of a new one, who changed it last is asked for. */
+  const memoryOf = (namespace: string, family: Family): Memory => {
+    const { fresh, memory } = observations.of(family)
+    const { kind, object } = family
+    const { name, uid = "" } = object.metadata
+    if (fresh) Queue.offerUnsafe(asking, { target: { namespace, kind, name }, uid })
+    return memory
   }
 
   /** Looks at a workload again and tells what is new. */
@@ -170,8 +142,8 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
     } else {
       const now = yield* Clock.currentTimeMillis
       const memory = memoryOf(namespace, family)
-      remember(family, memory, now)
-      const data = workloadOf(family, judge(family, memory, now), namespace, memory.lastChange)
+      observations.observe(family, now)
+      const data = workloadOf(family, observations.judge(family, now), namespace, memory.lastChange)
       const text = JSON.stringify(data)
       if (told.get(at) !== text) {
         told.set(at, text)
@@ -221,7 +193,7 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
     Effect.flatMap(({ target, uid }) =>
       chronicle.lastChange(uid).pipe(
         Effect.flatMap((lastChange) => {
-          const [one, memory] = [seen.get(target.namespace), memories.get(uid)]
+          const [one, memory] = [seen.get(target.namespace), observations.known(uid)]
           if (one === undefined || memory === undefined) return Effect.void
           memory.lastChange = lastChange
           return one.objects.complete ? look(one, target) : Effect.void
@@ -234,22 +206,17 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
     Effect.forkScoped
   )
 
-  /** Marks what has proven itself, and forgets workloads that are gone. */
-  const prove = Effect.fnUntraced(function* (families: ReadonlyArray<Family>, now: number) {
-    for (const { object } of families) {
-      const uid = object.metadata.uid ?? ""
-      const available = memories.get(uid)?.available
-      if (available === undefined || now - available.since < goodAfter) continue
-      const proof = `${uid}/${available.revision}`
-      if (proven.has(proof)) continue
-      yield* chronicle
-        .markGood(uid, available.revision)
-        .pipe(Effect.timeout(chroniclePatience), Effect.andThen(Effect.sync(() => proven.add(proof))), Effect.ignore)
-    }
-    const alive = new Set(families.map(({ object }) => object.metadata.uid ?? ""))
-    for (const uid of memories.keys()) if (!alive.has(uid)) memories.delete(uid)
-    for (const proof of proven) if (!alive.has(proof.slice(0, proof.indexOf("/")))) proven.delete(proof)
-  })
+  /** Marks what has proven itself; what cannot be marked now is tried again with the next tick. */
+  const prove = (families: ReadonlyArray<Family>, now: number) =>
+    Effect.forEach(observations.proofs(families, now), (proof) =>
+      chronicle
+        .markGood(proof.workload, proof.revision)
+        .pipe(
+          Effect.timeout(chroniclePatience),
+          Effect.andThen(Effect.sync(() => observations.marked(proof))),
+          Effect.ignore
+        )
+    )
 
   const onTick = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
@@ -264,6 +231,8 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
         }
       }
     }
+    observations.forgetAllBut(families)
+    // What is not seen proves nothing.
     if (stale.size === 0) yield* prove(families, now)
   })
   yield* onTick.pipe(
@@ -294,7 +263,7 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
 
   const shown = (namespace: string, family: Family, now: number) => {
     const memory = memoryOf(namespace, family)
-    const status = judge(family, memory, now)
+    const status = observations.judge(family, now)
     return { status, workload: workloadOf(family, status, namespace, memory.lastChange) }
   }
 
@@ -316,7 +285,7 @@ const makeCluster = Effect.fnUntraced(function* (options: ClusterOptions) {
 
   const status = Effect.fn("Cluster.status")(function* (target: WorkloadRef, pinned?: number) {
     const family = yield* familyOf(target)
-    return judge(family, memoryOf(target.namespace, family), yield* Clock.currentTimeMillis, pinned)
+    return observations.judge(family, yield* Clock.currentTimeMillis, pinned)
   })
 
   const follow = (target: WorkloadRef, generation: number) => {

@@ -20,8 +20,17 @@ import type {
   WorkloadNotFound
 } from "./refusals.ts"
 import { type Prepared, Rollouts } from "./Rollouts.ts"
-import { type Upstream, upstreamOf } from "./upstream.ts"
-import { type Caller, type IdempotencyKey, type Ready, type WriteRefusal, Writes } from "./Writes.ts"
+import type { Upstream } from "./upstream.ts"
+import type { UpstreamRefused } from "./writeRefusals.ts"
+import {
+  type Caller,
+  type IdempotencyKey,
+  type Ready,
+  refusedBy,
+  type WriteRefusal,
+  Writes,
+  writtenObject
+} from "./Writes.ts"
 
 /** What is to be done to one workload. */
 export type Operation =
@@ -41,6 +50,7 @@ export type OperationRefusal =
   | HpaOwned
   | Stale
   | Unavailable
+  | UpstreamRefused
 
 export interface OperationOrder<E extends Error> {
   readonly target: WorkloadRef
@@ -89,7 +99,7 @@ const makeOperations = Effect.gen(function* () {
       case "undo":
         return yield* rollouts
           .undo(target, operation.toRevision)
-          .pipe(Effect.mapError((error) => (error instanceof KubernetesFailed ? upstreamOf(error) : error)))
+          .pipe(Effect.mapError((error) => (error instanceof KubernetesFailed ? refusedBy(error, null) : error)))
     }
   })
 
@@ -145,7 +155,7 @@ const makeOperations = Effect.gen(function* () {
           state: "succeeded" as const,
           message: [message, ...warnings, ...more].join("; "),
           objects: [],
-          generation: object.metadata.generation
+          written: [writtenObject(object)]
         }))
       )
     }

@@ -22,7 +22,16 @@ import {
   PlanStale,
   type TooManyObjects
 } from "./writeRefusals.ts"
-import { type Caller, type IdempotencyKey, type Made, type Ready, type WriteRefusal, Writes } from "./Writes.ts"
+import {
+  type Caller,
+  type IdempotencyKey,
+  type Made,
+  type Ready,
+  type WriteRefusal,
+  Writes,
+  type WrittenObject,
+  writtenObject
+} from "./Writes.ts"
 
 const maxBytes = 1024 * 1024
 const lifetimeMillis = 600_000
@@ -149,16 +158,16 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
   /** In the manifest's order, up to the first refusal: what comes after might rest on what failed. */
   const send = Effect.fnUntraced(function* (steps: ReadonlyArray<Step>) {
     const objects: Array<Outcome["objects"][number]> = []
-    let generation: number | undefined
+    const written: Array<WrittenObject> = []
     for (const step of steps) {
       const { kind, metadata } = step.object
       const sent = yield* Effect.result(sendOne(step))
       if (sent._tag === "Success") {
         const { created, object, warnings } = sent.success
-        generation = object.metadata.generation
         const same = object.metadata.resourceVersion === step.live?.metadata.resourceVersion
         const result = created ? "created" : same ? "unchanged" : "configured"
         objects.push({ kind, name: metadata.name, result, message: warnings.map(maskText).join("; ") })
+        if (result !== "unchanged") written.push(writtenObject(object))
         continue
       }
       // Nothing was written yet, or nobody knows: then the whole write says so.
@@ -177,10 +186,10 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
         })
       }
       const message = `${objects.filter(({ result }) => result !== "failed").length} of ${steps.length} objects applied`
-      return { state: "failed", message, objects } satisfies Made
+      return { state: "failed", message, objects, written } satisfies Made
     }
     const message = objects.map(({ kind, name, result }) => `${kind.toLowerCase()}/${name} ${result}`).join(", ")
-    return { state: "succeeded", message: message.slice(0, 500), objects, generation } satisfies Made
+    return { state: "succeeded", message: message.slice(0, 500), objects, written } satisfies Made
   })
 
   const ready = Effect.fnUntraced(function* ({ plan, steps: planned }: KeptPlan) {

@@ -1,6 +1,6 @@
 /** Proposals: kept once per workload and action, decided by a person, executed through the one write path; must act on none by itself. */
 import { Clock, Context, Effect, Layer, Schedule } from "effect"
-import type { Action, Proposal, ProposalInput } from "#shared/api/admin.ts"
+import type { Action, Evidence, Proposal, ProposalInput } from "#shared/api/admin.ts"
 import type { NotFound, Unavailable } from "#shared/domain/errors.ts"
 import type { Principal } from "#shared/domain/identity.ts"
 import { uuidv7 } from "#shared/domain/ids.ts"
@@ -11,9 +11,10 @@ import { scopeOf } from "./Authority.ts"
 import { digestOf, templateDigest } from "./digests.ts"
 import { Feed } from "./Feed.ts"
 import { type Operation, type OperationRefusal, Operations } from "./Operations.ts"
+import { maskText } from "./mask.ts"
 import { ProposalStore } from "./ProposalStore.ts"
 import { Stale } from "./refusals.ts"
-import type { IdempotencyKey, WriteRefusal } from "./Writes.ts"
+import { type IdempotencyKey, type WriteRefusal, Writes } from "./Writes.ts"
 import { ProposalCoolingDown, ProposalDecided, ProposalExpired, ProposalStorm, SelfApproval } from "./writeRefusals.ts"
 
 const minute = 60_000
@@ -79,6 +80,19 @@ const proposalDigest = (
 const operationOf = (action: Proposal["action"], toRevision: number | null): Operation =>
   action === "undo" ? { action, toRevision: toRevision ?? 0 } : { action }
 
+/** What a crashed container said last may hold the password it was given. */
+const maskEvidence = (evidence: Evidence): Evidence => ({
+  ...evidence,
+  reason: maskText(evidence.reason),
+  previousLog: evidence.previousLog.map(maskText),
+  events: evidence.events.map((event) => ({ ...event, message: maskText(event.message) })),
+  changes: evidence.changes.map(({ after, before, path }) => ({
+    path,
+    before: before === null ? null : maskText(before),
+    after: after === null ? null : maskText(after)
+  }))
+})
+
 const actorOf = ({ name, userId }: Principal) => ({ id: userId, name })
 
 const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions) {
@@ -86,6 +100,7 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
   const log = yield* ActionLog
   const operations = yield* Operations
   const store = yield* ProposalStore
+  const writes = yield* Writes
 
   const feed = yield* Feed
   const announce = (id: string) =>
@@ -139,9 +154,9 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
           action,
           target,
           toRevision,
-          summary: input.summary,
+          summary: maskText(input.summary),
           incidentId: input.incidentId,
-          evidence: input.evidence,
+          evidence: maskEvidence(input.evidence),
           digest,
           proposer: actorOf(proposer),
           createdAt: new Date(now).toISOString(),
@@ -190,9 +205,12 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
     { principal, requestId }: Decider,
     key?: IdempotencyKey
   ) {
+    const approver = actorOf(principal)
+    // An approval is used up by its execution: who asks again is told what came of it.
+    const known = yield* writes.replay(approver.id, key)
+    if (known !== undefined) return known
     const proposal = yield* pending(id)
     const { action, target, toRevision } = proposal
-    const approver = actorOf(principal)
     if (fourEyes.includes(target.namespace) && proposal.proposer.id === approver.id) return yield* new SelfApproval()
     const stale = new Stale({ kind: target.kind, name: target.name })
     // The approver has seen another proposal than this: that says nothing about the workload.

@@ -16,10 +16,10 @@ export const chronicleLayer = Layer.effect(
     return Chronicle.of({
       lastChange: Effect.fn("Chronicle.lastChange")(function* (workloadUid) {
         const rows = yield* database.run(sql<{ readonly id: string; readonly at: Date; readonly content: string }>`
-          SELECT i.action_id::text AS id, i.at, i.content FROM action_events i
-          JOIN action_events o ON o.action_id = i.action_id AND o.event = 'outcome'
-          WHERE i.event = 'intent' AND i.content::jsonb ->> 'uid' = ${workloadUid}
-            AND o.content::jsonb ->> 'state' = 'succeeded'
+          SELECT i.action_id::text AS id, i.at, i.content FROM action_objects t
+          JOIN action_events i ON i.action_id = t.action_id AND i.event = 'intent'
+          JOIN action_events o ON o.action_id = t.action_id AND o.event = 'outcome'
+          WHERE t.uid = ${workloadUid} AND o.content::jsonb ->> 'state' = 'succeeded'
           ORDER BY i.seq DESC LIMIT 1`)
         const row = rows[0]
         if (row === undefined) return null

@@ -11,9 +11,10 @@ import { ActionLog } from "./ActionLog.ts"
 import { Backups } from "./Backups.ts"
 import { Feed } from "./Feed.ts"
 import { Locks } from "./Locks.ts"
+import { maskText } from "./mask.ts"
 import { Recovery } from "./Recovery.ts"
 import { RolloutWatch } from "./RolloutWatch.ts"
-import { K8sUnavailable, UpstreamForbidden } from "./upstream.ts"
+import { type Upstream, upstreamOf } from "./upstream.ts"
 import { AuditUnavailable, type BackupFailed, KeyReused, Locked, UpstreamRefused } from "./writeRefusals.ts"
 
 /** Whom a write is made for. */
@@ -29,9 +30,24 @@ export interface IdempotencyKey {
   readonly requestHash: string
 }
 
-/** What a write came to. `generation`: of the object, so that its rollout is told from the one before. */
+/** An object as it is once it was written: its rollout is told from the one before by the generation. */
+export interface WrittenObject {
+  readonly kind: string
+  readonly name: string
+  readonly uid: string
+  readonly generation: number
+}
+
+export const writtenObject = ({ kind, metadata }: KubernetesObject): WrittenObject => ({
+  kind,
+  name: metadata.name,
+  uid: metadata.uid ?? "",
+  generation: metadata.generation ?? 0
+})
+
+/** What a write came to. */
 export interface Made extends Pick<Outcome, "state" | "message" | "objects"> {
-  readonly generation?: number | undefined
+  readonly written: ReadonlyArray<WrittenObject>
 }
 
 /** A write that is ready to be made: everything that can be known before is known. */
@@ -71,14 +87,7 @@ export interface Order<E extends Error> {
   readonly commit?: (actionId: string) => Effect.Effect<void, E | SqlError.SqlError>
 }
 
-export type WriteRefusal =
-  | Locked
-  | BackupFailed
-  | AuditUnavailable
-  | KeyReused
-  | UpstreamRefused
-  | UpstreamForbidden
-  | K8sUnavailable
+export type WriteRefusal = Locked | BackupFailed | AuditUnavailable | KeyReused | UpstreamRefused | Upstream
 
 export class Writes extends Context.Service<
   Writes,
@@ -101,9 +110,30 @@ export class Writes extends Context.Service<
   )
 }
 
+/** Days for which a key gives the same action again. */
+const keptDays = 7
+
 /** Whether a failed request may have been carried out all the same. */
 const lost = ({ reason, sent }: KubernetesFailed) =>
   sent && (reason === "unreachable" || reason === "format" || reason === "server")
+
+/** The API server's words as they may be kept and shown. */
+const wordsOf = ({ detail }: KubernetesFailed) => maskText(detail).slice(0, 1000)
+
+/** What a refused request means to whoever asked for it. */
+export const refusedBy = (failed: KubernetesFailed, actionId: string | null) => {
+  switch (failed.reason) {
+    case "forbidden":
+    case "unreachable":
+    case "unauthorized":
+    case "server":
+    case "format":
+    case "too_many_requests":
+      return upstreamOf(failed)
+    default:
+      return new UpstreamRefused({ detail: wordsOf(failed), actionId })
+  }
+}
 
 /** No record, no write: the database being away refuses it. */
 const audited = <A, E, R>(
@@ -142,6 +172,14 @@ const makeWrites = Effect.gen(function* () {
   /** Requests with a key that are under way in this process: the same again waits for the first. */
   const underWay = new Map<string, Deferred.Deferred<void>>()
 
+  yield* database
+    .run(sql`DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(days => ${keptDays}::int)`)
+    .pipe(
+      Effect.catch((error) => Effect.logDebug("old idempotency keys stay", error.message)),
+      Effect.repeat(Schedule.spaced("1 hour")),
+      Effect.forkScoped
+    )
+
   const publish = (id: string) =>
     Effect.flatMap(log.find(id), ({ action }) => Effect.as(feed.publish({ event: "action", data: action }), action))
 
@@ -176,7 +214,13 @@ const makeWrites = Effect.gen(function* () {
   })
 
   /** One transaction: the locks are still ours, what must come true with the intent does, the intent and its key are in. */
-  const intend = <E extends Error>(order: Order<E>, id: string, intent: Intent, idle?: Outcome) => {
+  const intend = <E extends Error>(
+    order: Order<E>,
+    id: string,
+    { before }: Ready<E>,
+    intent: Intent,
+    idle?: Outcome
+  ) => {
     const { kind, name, namespace, proposalId } = order
     const subject = { id, proposalId, namespace, kind, name }
     return audited(
@@ -186,7 +230,11 @@ const makeWrites = Effect.gen(function* () {
             return yield* new Locked({ kind: order.kind, name: order.name, actionId: id })
           }
           if (order.commit !== undefined) yield* order.commit(id)
-          yield* log.intend(subject, intent)
+          yield* log.intend(
+            subject,
+            intent,
+            idle === undefined ? before.flatMap(({ metadata }) => metadata.uid ?? []) : []
+          )
           if (order.key !== undefined) {
             const { key, requestHash } = order.key
             yield* sql`INSERT INTO idempotency_keys (caller, key, request_hash, action_id)
@@ -220,35 +268,30 @@ const makeWrites = Effect.gen(function* () {
         launch
       )
 
-  const refusalOf = (failed: KubernetesFailed, actionId: string) => {
-    if (failed.reason === "forbidden") return new UpstreamForbidden({ right: failed.detail })
-    if (failed.reason === "unreachable" || failed.reason === "unauthorized" || failed.reason === "server") {
-      return new K8sUnavailable({ reason: failed.reason, retryAfterSeconds: failed.retryAfterSeconds })
-    }
-    return new UpstreamRefused({ detail: failed.detail.slice(0, 1000), actionId })
-  }
-
   /** From the committed intent on: what was begun is recorded, and what cannot be known is found out. */
   const carryOut = <E extends Error>(action: Action, write: NonNullable<Ready<E>["write"]>) =>
     Effect.gen(function* () {
       const result = yield* Effect.result(write)
       if (Result.isSuccess(result)) {
-        const { generation, ...made } = result.success
+        const { written, ...made } = result.success
+        const uids = written.map(({ uid }) => uid)
+        // Which workload was changed last by whom is no part of the record: it may be missing, and nothing waits for it.
+        yield* Effect.ignore(log.touched(action.id, uids))
         yield* keepOutcome(action, { ...made, upstreamStatus: 200 })
-        if (made.state === "succeeded") yield* watch.follow(action.id, generation)
+        if (written.length > 0) yield* watch.follow(action.id, written)
         return
       }
       const error = result.failure
       if (error instanceof KubernetesFailed && lost(error)) {
-        const content = JSON.stringify({ reason: error.reason, detail: error.detail.slice(0, 1000) })
+        const content = JSON.stringify({ reason: error.reason, detail: wordsOf(error) })
         const { id: actionId, kind, name, namespace } = action
         yield* Effect.ignore(log.record([{ event: "lost", actionId, namespace, kind, name, actor: "", content }]))
         return yield* Effect.asVoid(recover(action.id))
       }
       const upstreamStatus = error instanceof KubernetesFailed ? error.status : null
-      const message = error instanceof KubernetesFailed ? error.detail.slice(0, 1000) : error.message
+      const message = error instanceof KubernetesFailed ? wordsOf(error) : error.message
       yield* keepOutcome(action, { state: "failed", message, upstreamStatus, objects: [] })
-      return yield* error instanceof KubernetesFailed ? refusalOf(error, action.id) : Effect.fail(error)
+      return yield* error instanceof KubernetesFailed ? refusedBy(error, action.id) : Effect.fail(error)
     })
 
   /** Waits for the record a moment; where the database is away, goes on without and keeps trying. */
@@ -265,7 +308,7 @@ const makeWrites = Effect.gen(function* () {
       yield* recovery.reconcile(dead).pipe(
         Effect.catchTag("NotFound", () => Effect.void),
         Effect.mapError((error) =>
-          error instanceof KubernetesFailed ? refusalOf(error, dead) : new AuditUnavailable()
+          error instanceof KubernetesFailed ? refusedBy(error, dead) : new AuditUnavailable()
         ),
         Effect.tapError(() => locks.release(id))
       )
@@ -289,11 +332,11 @@ const makeWrites = Effect.gen(function* () {
     const ready = yield* order.prepare
     if (ready.write === undefined) {
       const idle: Outcome = { state: ready.idle, message: ready.message, upstreamStatus: null, objects: [] }
-      yield* intend(order, id, intentOf(order, ready, []), idle)
+      yield* intend(order, id, ready, intentOf(order, ready, []), idle)
       return { write: undefined, backups: [] as ReadonlyArray<string> }
     }
     const backedUp = yield* Effect.forEach(ready.before, (object) => backups.write(object, id))
-    yield* intend(order, id, intentOf(order, ready, backedUp))
+    yield* intend(order, id, ready, intentOf(order, ready, backedUp))
     const action = yield* audited(Effect.catchTag(publish(id), "NotFound", Effect.die))
     return { write: ready.write, action, backups: backedUp }
   })

@@ -14,6 +14,7 @@ import {
 } from "#shared/api/admin.ts"
 import { Identity } from "#shared/auth.ts"
 import { accept, describeApp, eventStream, guarded, makeApp, makeRun, requestIdOf } from "#shared/http.ts"
+import { KubernetesFailed } from "#shared/kubernetes/Kubernetes.ts"
 import { documentOf } from "#shared/openApi.ts"
 import type { Built, Service } from "#shared/service.ts"
 import { ActionLog } from "./ActionLog.ts"
@@ -42,6 +43,7 @@ import {
 import { routeDetails } from "./routeDetails.ts"
 import { Rollouts } from "./Rollouts.ts"
 import { NamespaceNotAllowed } from "./writeRefusals.ts"
+import { refusedBy } from "./Writes.ts"
 
 export type AdminServices =
   | ActionLog
@@ -117,7 +119,9 @@ const undo = Effect.fnUntraced(function* (request: Request, namespace: string, i
   const { dryRun = false, kind, name, toRevision = 0 } = input
   if (!dryRun) return yield* perform(request, namespace, input, { action: "undo", toRevision })
   yield* allowed(request, "undo", namespace)
-  const prepared = yield* Rollouts.use((rollouts) => rollouts.undo({ namespace, kind, name }, toRevision, true))
+  const prepared = yield* Rollouts.use((rollouts) => rollouts.undo({ namespace, kind, name }, toRevision, true)).pipe(
+    Effect.mapError((error) => (error instanceof KubernetesFailed ? refusedBy(error, null) : error))
+  )
   return json(prepared.undo)
 })
 

@@ -12,7 +12,7 @@ export const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 /** Names of variables whose literal value is treated as a secret although it stands in the clear in the manifest. */
 const secretName =
-  /pass(?:word|wd|phrase)?(?:_|$)|secret|token|credential|api_?key|private_?key|access_?key|encryption_?key|_dsn$|authorization/iu
+  /passw(?:or)?d|passphrase|(?:^|_)pass(?:_|$)|(?:^|_)pwd(?:_|$)|secret|token|credential|api_?key|private_?key|access_?key|encryption_?key|_dsn$|authorization/iu
 export const isSecretName = (name: string): boolean => secretName.test(name.replaceAll("-", "_"))
 
 /** A password in a URL (`postgres://user:password@host`), wherever it stands in the text. */

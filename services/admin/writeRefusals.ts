@@ -173,14 +173,14 @@ export class ProposalStorm extends Schema.TaggedError<ProposalStorm>()(
   }
 }
 
-/** The API server refused the write and said why; nothing was changed. The action has been recorded as failed. */
+/** The API server refused a write, or to validate one, and said why; nothing was changed. A write is recorded as failed. */
 export class UpstreamRefused extends Schema.TaggedError<UpstreamRefused>()(
   "UpstreamRefused",
-  { detail: Schema.String, actionId: Schema.String },
+  { detail: Schema.String, actionId: Schema.NullOr(Schema.String) },
   { httpApiStatus: 422 }
 ) {
   override get message() {
-    return `the API server refused: ${this.detail} (action ${this.actionId})`
+    return `the API server refused: ${this.detail}${this.actionId === null ? "" : ` (action ${this.actionId})`}`
   }
 }
 

@@ -114,6 +114,27 @@ describe("a workload", () => {
   })
 })
 
+for (const kind of ["StatefulSet", "DaemonSet"] as const) {
+  test(`a ${kind} shows the pods of each revision, and a crash loop of the new one`, async () => {
+    world = await startWorld()
+    await make(world.cluster, { kind, name: "db", image: "db:1" })
+    await world.pass(20)
+    const one = await seen("a complete rollout", "db", ({ phase }) => phase === "complete")
+    expect([one.revision, one.health.status]).toEqual([1, "Healthy"])
+    await release(world.cluster, kind, "db", "db:crash")
+    await world.pass(30)
+    const bad = await seen("the crash loop", "db", ({ phase }) => phase === "stalled")
+    expect([bad.revision, bad.health.status]).toEqual([2, "Degraded"])
+    const target = { namespace: "dev", kind, name: "db" }
+    const detail = await world.run(Cluster.use((cluster) => cluster.detail(target)))
+    const [current] = detail.revisions
+    expect([current?.revision, current?.current, current?.pods.length]).toEqual([2, true, 1])
+    expect(current?.pods[0]?.containers[0]?.image).toBe("db:crash")
+    const own = await world.run(Cluster.use((cluster) => cluster.events("dev", target)))
+    expect(own.some(({ object }) => object.kind === "Pod")).toBe(true)
+  })
+}
+
 describe("details", () => {
   test("show revisions with their pods, the environment and the YAML without managedFields", async () => {
     world = await startWorld()

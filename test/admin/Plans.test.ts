@@ -13,6 +13,7 @@ import {
   type Person,
   startAdmin
 } from "#test/admin/callers.ts"
+import { until } from "#test/shared/until.ts"
 
 let admin: Admin
 let made = 0
@@ -139,6 +140,29 @@ describe("an apply", () => {
       `SELECT content::jsonb ->> 'planDigest' AS digest FROM actions.action_events WHERE event = 'intent' ORDER BY seq DESC LIMIT 1`
     )
     expect(row).toEqual({ digest })
+  })
+
+  test("follows the rollout of each workload, and each is known by who changed it", async () => {
+    await apply({
+      manifest: yaml(deployment(name, "registry.test/web:1"), deployment(`${name}-bad`, "registry.test/crash:1"))
+    })
+    const action = await until("the rollouts' end", async () => {
+      admin.cluster.advance(1)
+      const { body } = await admin.ask("/admin/actions?action=apply&limit=1")
+      const [found] = body["items"] as ReadonlyArray<{ rollout: { phase: string } | null }>
+      return found?.rollout === null ? undefined : found
+    })
+    expect(action).toMatchObject({ kind: "List", state: "succeeded", rollout: { phase: "stalled" } })
+    const workloads = await until("the last changes", async () => {
+      const { body } = await admin.ask("/admin/ns/dev/workloads")
+      const mine = (body["items"] as ReadonlyArray<{ name: string; lastChange: unknown }>).filter((one) =>
+        one.name.startsWith(name)
+      )
+      return mine.every(({ lastChange }) => lastChange !== null) ? mine : undefined
+    })
+    expect(workloads.map(({ lastChange }) => lastChange)).toMatchObject(
+      Array(2).fill({ action: "apply", actor: { id: "operator" } })
+    )
   })
 
   test("of the same again writes nothing", async () => {

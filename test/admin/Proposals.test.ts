@@ -152,6 +152,17 @@ describe("a proposal", () => {
     }
   })
 
+  test("security: does not keep the password of a URL that a crashed container printed", async () => {
+    const canary = "c4n4ry-p4ssw0rd"
+    const previousLog = [`cannot connect to postgres://app:${canary}@db/app`]
+    const { id } = await proposed({ summary: `https://x:${canary}@h`, evidence: { ...evidence, previousLog } })
+    const rows = await admin.query(`SELECT evidence, summary FROM actions.proposals WHERE id = '${id}'`)
+    const events = await admin.query("SELECT content FROM actions.action_events")
+    const shown = await admin.ask(`/admin/proposals/${id}`)
+    expect(JSON.stringify([rows, events, shown])).not.toContain(canary)
+    expect(JSON.stringify(shown)).toContain("postgres://app:***@db/app")
+  })
+
   test("expires, and is 410 then", async () => {
     const { digest, id } = await proposed({ ttlSeconds: 60 })
     await admin.query(`UPDATE actions.proposals SET expires_at = now() - interval '1 second' WHERE id = '${id}'`)
@@ -211,6 +222,19 @@ describe("an approval", () => {
     expect(await elsewhere(admin.cluster).get("dev", "Deployment", name)).toMatchObject({
       spec: { template: { spec: { containers: [{ image: "registry.test/web:1" }] } } }
     })
+  })
+
+  test("with its Idempotency-Key again is the same action", async () => {
+    const { digest, id } = await proposed()
+    const approve = () =>
+      admin.ask(`/admin/proposals/${id}/approve`, {
+        as: approver,
+        body: { digest, reason: "seen" },
+        key: `approve-${id}`
+      })
+    const [one, two] = [await approve(), await approve()]
+    expect([one.status, two.status, two.body["id"]]).toEqual([202, 202, one.body["id"]])
+    expect(admin.written()).toHaveLength(1)
   })
 
   test("of two at the same time, and every later one, runs it once", async () => {

@@ -6,7 +6,7 @@ import { type Prepared, Rollouts } from "#admin/Rollouts.ts"
 import type { WorkloadRef } from "#admin/kinds.ts"
 import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { resources } from "#shared/kubernetes/objects.ts"
-import { at, textAt } from "#admin/fields.ts"
+import { at, listAt, textAt } from "#admin/fields.ts"
 import { change, make, release, remove, startWorld, type World } from "#test/admin/simulated.ts"
 
 const web: WorkloadRef = { namespace: "dev", kind: "Deployment", name: "web" }
@@ -32,11 +32,8 @@ const writes = () =>
     body: JSON.parse(body) as unknown
   }))
 
-const imageOf = async () => {
-  const [container] = (at(await world.get("Deployment", "web"), "spec", "template", "spec", "containers") ??
-    []) as Array<unknown>
-  return textAt(container, "image")
-}
+const imageOf = async () =>
+  textAt(listAt(await world.get("Deployment", "web"), "spec", "template", "spec", "containers")[0], "image")
 
 /** web:1, then web:2, then web:crash, each rolled out as far as it goes. */
 const threeReleases = async () => {
@@ -297,3 +294,49 @@ describe("scale", () => {
     ])
   })
 })
+
+for (const kind of ["StatefulSet", "DaemonSet"] as const) {
+  describe(kind, () => {
+    const target: WorkloadRef = { namespace: "dev", kind, name: "db" }
+    const image = async () =>
+      textAt(listAt(await world.get(kind, "db"), "spec", "template", "spec", "containers")[0], "image")
+    const twoReleases = async () => {
+      await make(world.cluster, { kind, name: "db", image: "db:1" })
+      world.cluster.advance(10)
+      await release(world.cluster, kind, "db", "db:2")
+      world.cluster.advance(10)
+      world.cluster.writes(true)
+    }
+
+    test("is undone by its stored revision, as it is", async () => {
+      await twoReleases()
+      const prepared = await world.run(rollouts((service) => service.undo(target, 0)))
+      expect(prepared.undo).toMatchObject({ fromRevision: 2, toRevision: 1, lostAnnotations: [] })
+      await world.run(written(prepared))
+      expect(await image()).toBe("db:1")
+      const [sent] = writes()
+      expect(sent?.contentType).toBe("application/strategic-merge-patch+json")
+      expect(at(sent?.body, "spec", "template", "$patch")).toBe("replace")
+      world.cluster.advance(10)
+      const { revisions } = await world.run(rollouts((service) => service.load(target)))
+      expect(revisions.map(({ revision }) => revision).toSorted()).toEqual([2, 3])
+    })
+
+    test("security: an undo is stale, and sends nothing, when somebody has changed it in between", async () => {
+      await twoReleases()
+      const prepared = await world.run(rollouts((service) => service.undo(target, 0)))
+      await release(world.cluster, kind, "db", "db:3")
+      world.cluster.writes(true)
+      expect((await world.refused(written(prepared)))._tag).toBe("Stale")
+      expect(writes()).toEqual([])
+    })
+
+    test("is restarted, and cannot be paused", async () => {
+      await twoReleases()
+      const prepared = await world.run(rollouts((service) => service.restart(target)))
+      await world.run(written(prepared))
+      expect(prepared.message).toBe(`${kind.toLowerCase()}.apps/db restarted`)
+      expect((await world.refused(rollouts((service) => service.pause(target))))._tag).toBe("Unsupported")
+    })
+  })
+}

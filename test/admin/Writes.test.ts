@@ -134,6 +134,43 @@ describe("a write", () => {
   })
 })
 
+describe("an undo that is only asked about", () => {
+  const preview = () => admin.ask("/admin/ns/dev/undo", { body: { ...restart(), dryRun: true } })
+
+  test("shows what it would do, and is neither sent, kept nor recorded", async () => {
+    await elsewhere(admin.cluster).patch("dev", "Deployment", web, {
+      spec: { template: { spec: { containers: [{ name: "main", image: "registry.test/web:2" }] } } }
+    })
+    admin.written()
+    const before = await intents()
+    const { body, status } = await preview()
+    expect([status, body["fromRevision"], body["toRevision"], body["skipped"]]).toEqual([200, 2, 1, false])
+    expect([admin.written(), await intents()]).toEqual([[], before])
+    expect((await admin.ask(`/admin/actions?name=${web}`)).body["items"]).toEqual([])
+  })
+
+  test("is refused in the API server's words where it validates and says no", async () => {
+    await elsewhere(admin.cluster).patch("dev", "Deployment", web, {
+      spec: { template: { spec: { containers: [{ name: "main", image: "registry.test/web:2" }] } } }
+    })
+    const refusal = {
+      kind: "Status",
+      apiVersion: "v1",
+      status: "Failure",
+      reason: "Invalid",
+      code: 422,
+      message: "a webhook says no"
+    }
+    admin.cluster.intercept((request) => (isPatch(request) ? Response.json(refusal, { status: 422 }) : undefined))
+    const { body, status } = await preview()
+    expect([status, body["code"], body["detail"]]).toEqual([
+      422,
+      "upstream_refused",
+      "the API server refused: a webhook says no"
+    ])
+  })
+})
+
 describe("an Idempotency-Key", () => {
   test("makes a repeated request one action and one patch, also at the same time", async () => {
     const asked = () =>

@@ -21,7 +21,6 @@ export const actions = statements(
   `CREATE UNIQUE INDEX action_events_one_outcome ON action_events (action_id) WHERE event = 'outcome'`,
   `CREATE INDEX action_events_action ON action_events (action_id, event, seq)`,
   `CREATE INDEX action_events_target ON action_events (namespace, kind, name, seq) WHERE event = 'intent'`,
-  `CREATE INDEX action_events_uid ON action_events ((content::jsonb ->> 'uid'), seq) WHERE event = 'intent'`,
   `CREATE INDEX action_events_proposal ON action_events (proposal_id, seq) WHERE proposal_id IS NOT NULL`,
   `CREATE FUNCTION action_events_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
   BEGIN
@@ -38,6 +37,14 @@ export const actions = statements(
     hash text NOT NULL
   )`,
   `INSERT INTO action_chain (seq, hash) VALUES (0, repeat('0', 64))`,
+  // Intents without outcome: what recovery has to look at.
+  `CREATE TABLE open_actions (action_id uuid PRIMARY KEY)`,
+  // What each action changed, by uid: names are used again.
+  `CREATE TABLE action_objects (
+    uid text NOT NULL,
+    action_id uuid NOT NULL,
+    PRIMARY KEY (uid, action_id)
+  )`,
   `CREATE TABLE write_locks (
     namespace text NOT NULL,
     kind text NOT NULL,

@@ -82,15 +82,28 @@ export const containersOf = (pod: KubernetesObject): ReadonlyArray<ContainerStat
 export const restartsOf = (pod: KubernetesObject): number =>
   containerStatuses(pod).reduce((sum, { status }) => sum + countAt(status, "restartCount"), 0)
 
+/** Restarts after which a container that is not ready counts as stuck between its crashes too. */
+const hopelessRestarts = 2
+
+/**
+ * Why the container cannot go on: what it waits for, or how it keeps dying. Between two crashes a container runs for a moment:
+ * without the second rule a stalled rollout would seem to go on again and again.
+ */
+const stuckReason = (status: Fields): string | undefined => {
+  const reason = textAt(status, "state", "waiting", "reason")
+  if (reason !== undefined && stuckReasons.has(reason)) return reason
+  if (flagAt(status, "ready") || countAt(status, "restartCount") < hopelessRestarts) return undefined
+  const last = [at(status, "state", "terminated"), at(status, "lastState", "terminated")].find(isFields)
+  return last === undefined || countAt(last, "exitCode") === 0 ? undefined : (textAt(last, "reason") ?? "Error")
+}
+
 /** Containers of the pod that cannot go on, with why, init containers too. */
 export const stuckContainers = (
   pod: KubernetesObject
 ): ReadonlyArray<{ readonly name: string; readonly container: string; readonly reason: string }> =>
   containerStatuses(pod).flatMap(({ name, status }) => {
-    const reason = textAt(status, "state", "waiting", "reason")
-    return reason !== undefined && stuckReasons.has(reason)
-      ? [{ name: pod.metadata.name, container: name, reason }]
-      : []
+    const reason = stuckReason(status)
+    return reason === undefined ? [] : [{ name: pod.metadata.name, container: name, reason }]
   })
 
 export const podNode = (pod: KubernetesObject): PodNode => ({

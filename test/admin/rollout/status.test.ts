@@ -200,8 +200,29 @@ describe("the phase", () => {
     expect(rollout(waits, [broken("CrashLoopBackOff", "initContainerStatuses")]).phase).toBe("stalled")
   })
 
+  const between = (restarts: number, exitCode: number) =>
+    pod(waits, "web-1", {
+      conditions: [],
+      containerStatuses: [
+        {
+          name: "app",
+          ready: false,
+          restartCount: restarts,
+          state: { running: {} },
+          lastState: { terminated: { exitCode, reason: "OOMKilled" } }
+        }
+      ]
+    })
+
+  test("stays stalled in the moment between two crashes, and is not after a first one or a clean end", () => {
+    expect(rollout(waits, [between(2, 137)]).reason).toBe("OOMKilled in container app of pod web-1")
+    expect(rollout(waits, [between(1, 137)]).phase).toBe("progressing")
+    expect(rollout(waits, [between(5, 0)]).phase).toBe("progressing")
+  })
+
   test("is progressing while a container is only being created", () => {
-    expect(rollout(waits, [broken("ContainerCreating")]).phase).toBe("progressing")
+    const created = pod(waits, "web-1", { containerStatuses: [waiting("app", "ContainerCreating")], conditions: [] })
+    expect(rollout(waits, [created]).phase).toBe("progressing")
   })
 
   test("is stalled after ten minutes, for kinds without a deadline of their own too", () => {

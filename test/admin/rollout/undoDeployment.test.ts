@@ -76,6 +76,12 @@ describe("the revision", () => {
   })
 })
 
+test("security: ReplicaSets of an earlier Deployment of the same name are not its history", () => {
+  const earlier = { ...web, metadata: { ...web.metadata, uid: "uid-of-the-deleted-one" } }
+  const sets = [replicaSet(earlier, "2", template("evil:1")), replicaSet(web, "3", template("web:3"))]
+  expect(refusal(web, sets, 0)[0]).toBe("NoHistory")
+})
+
 describe("refusals have kubectl's words", () => {
   const paused = deployment({ template: template("web:3"), spec: { paused: true } })
   const cases: ReadonlyArray<
