@@ -100,7 +100,7 @@ const makeCollector = Effect.gen(function* () {
         events: seen,
         revision: incident.revision,
         lastGoodRevision,
-        changes: good === undefined ? [] : templateChanges(good, templateOf(incident.revision)).slice(0, 200)
+        changes: good === undefined ? [] : templateChanges(templateOf(incident.revision), good).slice(0, 200)
       }
       return evidence
     })
