@@ -3,7 +3,7 @@ import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Unavailable } from "#shared/domain/errors.ts"
 import type { WatchPart } from "#scheduler/WatchState.ts"
 import { type IncidentRow, IncidentStore } from "./IncidentStore.ts"
-import { type Finding, makeJudge } from "./judge.ts"
+import { type Finding, makeJudge, type Verdict } from "./judge.ts"
 import type { Thresholds } from "./thresholds.ts"
 import { Watch } from "./Watch.ts"
 
@@ -46,10 +46,12 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
     let openIncidents = 0
     let rounds = 0
 
-    const whyOver = (incident: IncidentRow, calm: ReadonlySet<string>, exempt: ReadonlyMap<string, string>) => {
+    const whyOver = (incident: IncidentRow, { calm, exempt }: Verdict, now: number) => {
       if (incident.kind === "Node") return "the node is well again"
       if (watch.workload(incident.uid) === undefined) return "the workload is gone"
-      if (calm.has(incident.uid)) return "all pods are Ready and none restarted"
+      // The pods that failed may have gone, and those that are left have been well all the time.
+      const quiet = now - incident.lastSeenAt >= thresholds.resolve
+      if (quiet && calm.has(incident.uid)) return "all pods are Ready and none restarted"
       const reason = exempt.get(incident.uid)
       return reason === "it is scaled to zero" || reason === "it is being deleted" ? reason : undefined
     }
@@ -57,7 +59,8 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
     const round = Effect.gen(function* () {
       const view = watch.view()
       if (view === undefined) return
-      const verdict = judge(view, yield* Clock.currentTimeMillis)
+      const now = yield* Clock.currentTimeMillis
+      const verdict = judge(view, now)
       const proven = new Map(verdict.good.entries().filter(([uid, { revision }]) => known.get(uid) !== revision))
       yield* store.markGood(proven)
       for (const [uid, { revision }] of proven) known.set(uid, revision)
@@ -79,7 +82,7 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
       const open = yield* store.open
       openIncidents = open.length
       for (const incident of open) {
-        const reason = seen.has(incident.id) ? undefined : whyOver(incident, verdict.calm, verdict.exempt)
+        const reason = seen.has(incident.id) ? undefined : whyOver(incident, verdict, now)
         if (reason !== undefined && (yield* store.resolve(incident.id, reason))) {
           openIncidents -= 1
           const resolved = yield* store.get(incident.id)
