@@ -83,7 +83,8 @@ const open = (uid: string) =>
 const openUids = async () => (await runtime.runPromise(IncidentStore.use((store) => store.open))).map(({ uid }) => uid)
 
 test("an incident stays open for ten minutes after it was last seen, though its failing pods are gone and the others were always well", async () => {
-  picture = seen({ pods: [makePod(), makePod(), makePod()] })
+  const well = () => makePod({ readySince: Date.now() - minutes(60) })
+  picture = seen({ pods: [well(), well(), well()] })
   await open("w-1")
   await round()
   await round(minutes(9))
