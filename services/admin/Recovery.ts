@@ -1,5 +1,5 @@
 /** Finds out what became of a write whose answer is not known, by reading the live object; must never write to the cluster. */
-import { Context, Effect, Layer, Schedule } from "effect"
+import { Clock, Context, Effect, Layer, Metric, Schedule } from "effect"
 import type { Action } from "#shared/api/admin.ts"
 import type { NotFound, Unavailable } from "#shared/domain/errors.ts"
 import { Kubernetes, type KubernetesFailed } from "#shared/kubernetes/Kubernetes.ts"
@@ -34,6 +34,15 @@ export class Recovery extends Context.Service<
     Effect.suspend(() => makeRecovery)
   )
 }
+
+const actionsTotal = Metric.counter("gatehouse_admin_actions_total", {
+  description: "Actions by what came of them.",
+  incremental: true
+})
+const actionSeconds = Metric.histogram("gatehouse_admin_action_seconds", {
+  description: "From an action's intent to its outcome.",
+  boundaries: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+})
 
 type Finding = "applied" | "not_applied" | "unclear"
 
@@ -98,6 +107,10 @@ const makeRecovery = Effect.gen(function* () {
       })
     )
     if (!settled) return false
+    const seconds = ((yield* Clock.currentTimeMillis) - Date.parse(action.createdAt)) / 1000
+    const measured = { action: action.action, result: outcome.state }
+    yield* Metric.update(Metric.withAttributes(actionsTotal, measured), 1)
+    yield* Metric.update(Metric.withAttributes(actionSeconds, { action: action.action }), seconds)
     yield* log.find(action.id).pipe(
       Effect.flatMap((recorded) => feed.publish({ event: "action", data: recorded.action })),
       Effect.ignore

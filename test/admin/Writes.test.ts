@@ -108,6 +108,28 @@ describe("a write", () => {
     expect(action["message"]).toBe(`deployment.apps/${web} restarted`)
   })
 
+  test("is waited for by a service that ends", async () => {
+    const own = await startAdmin({ cluster: admin.cluster })
+    const held = hold()
+    const asked = own.send("/admin/ns/dev/restart", { body: restart() })
+    await held.seen
+    const ended = own.service.dispose()
+    held.letGo()
+    await Promise.all([asked, ended])
+    const rows = await own.query(
+      "SELECT content::jsonb ->> 'state' AS state FROM actions.action_events WHERE event = 'outcome'"
+    )
+    await own.stop()
+    expect(rows).toEqual([{ state: "succeeded" }])
+  })
+
+  test("is counted by what came of it", async () => {
+    await admin.ask("/admin/ns/dev/restart", { body: restart() })
+    const text = await (await admin.service.internal(new Request("http://localhost/metrics"))).text()
+    expect(text).toMatch(/^gatehouse_admin_actions_total\{.*action="restart".*result="succeeded".*\} [1-9]/mu)
+    expect(text).toMatch(/^gatehouse_admin_action_seconds_count\{.*action="restart".*\} [1-9]/mu)
+  })
+
   test("that changes nothing is recorded and not sent", async () => {
     const pause = { kind: "Deployment", name: web, reason: "a test" }
     expect((await admin.ask("/admin/ns/dev/pause", { body: pause })).status).toBe(202)
