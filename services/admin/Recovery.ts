@@ -8,6 +8,7 @@ import { Database } from "#shared/sql.ts"
 import type { Expectation, Intent, Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
 import { digestOf, liveDigest, wished } from "./digests.ts"
+import { fieldManager } from "./fieldManager.ts"
 import { at, textAt } from "./fields.ts"
 import { Feed } from "./Feed.ts"
 import { Locks } from "./Locks.ts"
@@ -52,10 +53,15 @@ const pathOf = (pointer: string) =>
     .slice(1)
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
 
+const appliedByUs = ({ metadata }: KubernetesObject) =>
+  (metadata.managedFields ?? []).some(({ manager, operation }) => manager === fieldManager && operation === "Apply")
+
 /** What a live object tells; `undefined`: it does not exist. */
 export const findingOf = (expected: Expectation, live: KubernetesObject | undefined): Finding => {
   if (live === undefined) return expected.before === null ? "not_applied" : "unclear"
-  if (expected.before !== null && liveDigest(live) === expected.before) return "not_applied"
+  // What did not exist and now says that our apply has made it.
+  if (expected.before === null) return appliedByUs(live) ? "applied" : "unclear"
+  if (liveDigest(live) === expected.before) return "not_applied"
   if (expected.restartedSince !== null) {
     const stamp = Date.parse(textAt(live, "spec", "template", "metadata", "annotations", restartedAt) ?? "")
     return stamp >= expected.restartedSince ? "applied" : "unclear"

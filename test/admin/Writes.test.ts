@@ -156,6 +156,27 @@ describe("a write", () => {
   })
 })
 
+describe("a race", () => {
+  test("with somebody else's change is lost by the undo: stale, recorded as failed, nothing overwritten", async () => {
+    const image = (tag: number) => ({
+      spec: { template: { spec: { containers: [{ name: "main", image: `registry.test/web:${tag}` }] } } }
+    })
+    await elsewhere(admin.cluster).patch("dev", "Deployment", web, image(2))
+    let raced = false
+    admin.cluster.intercept((request) => {
+      if (!isPatch(request) || raced) return undefined
+      raced = true
+      return elsewhere(admin.cluster)
+        .patch("dev", "Deployment", web, image(3))
+        .then(() => admin.cluster.fetch(request))
+    })
+    const { body, status } = await admin.ask("/admin/ns/dev/undo", { body: restart() })
+    expect([status, body["code"]]).toEqual([409, "stale"])
+    expect(await elsewhere(admin.cluster).get("dev", "Deployment", web)).toMatchObject(image(3))
+    expect((await admin.ask(`/admin/actions?name=${web}`)).body["items"]).toMatchObject([{ state: "failed" }])
+  })
+})
+
 describe("an undo that is only asked about", () => {
   const preview = () => admin.ask("/admin/ns/dev/undo", { body: { ...restart(), dryRun: true } })
 
@@ -345,6 +366,27 @@ describe("security: nothing changes in the cluster, and the answer says why", ()
     expect(refused(answer)).toEqual([503, "audit_unavailable", expect.stringContaining("nothing was changed")])
     expect(sent).toEqual([])
     expect([read.status, ready.status, live.status, later.status]).toEqual([200, 503, 200, 202])
+  }, 60_000)
+
+  test("that is not recorded: an outcome waits for a logging DB that went away during the API call", async () => {
+    const postgres = privatePostgres()
+    await postgres.start()
+    const own = await startAdmin({ cluster: admin.cluster, databaseUrl: postgres.url("logging", "admin") })
+    let stopped = false
+    admin.cluster.intercept((request) => {
+      if (!isPatch(request) || stopped) return undefined
+      stopped = true
+      return postgres.stop().then(() => admin.cluster.fetch(request))
+    })
+    const answer = await own.ask("/admin/ns/dev/restart", { body: restart() })
+    await postgres.start()
+    const action = await until("the outcome is recorded", async () => {
+      const { body } = await own.ask(`/admin/actions/${String(answer.body["id"])}`)
+      return body["state"] === "succeeded" ? body : undefined
+    })
+    await own.stop()
+    await postgres.dispose()
+    expect([answer.status, action["upstreamStatus"], admin.written().length]).toEqual([202, 200, 2])
   }, 60_000)
 
   test("when the logging DB goes away between the lock and the intent", async () => {
