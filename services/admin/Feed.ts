@@ -64,6 +64,13 @@ const maxJournal = 20_000
 /** Well within the five seconds that are promised. */
 const heartbeatEvery = "4 seconds"
 
+/** How long a snapshot waits for what is in the database. */
+const recentPatience = "2 seconds"
+const nothingRecent: { readonly proposals: ReadonlyArray<Proposal>; readonly actions: ReadonlyArray<Action> } = {
+  proposals: [],
+  actions: []
+}
+
 const clientsOpen = Metric.gauge("gatehouse_admin_feed_clients", { description: "Clients of the live feed." })
 const overflows = Metric.counter("gatehouse_admin_feed_overflows_total", {
   description: "Clients of the live feed that were dropped because they were too slow.",
@@ -161,7 +168,10 @@ const makeFeed = Effect.fnUntraced(function* ({ queueSize = 256 }: FeedOptions) 
     )
     const now = new Date(yield* Clock.currentTimeMillis).toISOString()
     const staleSince = (yield* cluster.staleSince) ?? (unseen ? now : null)
-    return { workloads: workloads.flat(), ...(yield* recent.of(namespaces)), staleSince }
+    const rest = yield* recent
+      .of(namespaces)
+      .pipe(Effect.timeoutOrElse({ duration: recentPatience, orElse: () => Effect.succeed(nothingRecent) }))
+    return { workloads: workloads.flat(), ...rest, staleSince }
   })
 
   /** What has happened since the client's last event, or undefined where that cannot be told. */

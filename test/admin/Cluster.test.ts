@@ -86,14 +86,22 @@ describe("a workload", () => {
     expect(one.health.reason).toContain("in container prepare of pod")
   })
 
-  test("that is never ready is stalled after the deadline, though nothing more happens to it", async () => {
+  test("that is never ready is stalled after ten minutes, though nothing more happens to it and its kind has no deadline", async () => {
     world = await startWorld()
-    await make(world.cluster, { kind: "Deployment", name: "web", image: "web:never-ready" })
+    await make(world.cluster, { kind: "StatefulSet", name: "db", image: "db:never-ready" })
     await world.pass(5)
-    await seen("a rollout", "web", ({ phase }) => phase === "progressing")
-    await world.pass(620)
-    const one = await seen("the deadline", "web", ({ phase }) => phase === "stalled" || phase === "failed")
-    expect(one.health.status).toBe("Degraded")
+    await seen("a rollout", "db", ({ phase }) => phase === "progressing")
+    await world.pass(580)
+    expect((await workload("db"))?.phase).toBe("progressing")
+    const heard = listen()
+    await world.pass(40)
+    const one = await seen("the deadline", "db", ({ phase }) => phase === "stalled")
+    expect(one.health).toEqual({ status: "Degraded", reason: "not complete after 600 s" })
+    const stalls = () => heard.told.filter((told) => told.event === "workload" && told.data.phase === "stalled")
+    await until("being told of it", () => stalls().length > 0)
+    await world.pass(60)
+    await heard.stop()
+    expect(stalls()).toHaveLength(1)
   })
 
   test("of one namespace is not shown in another", async () => {

@@ -112,6 +112,25 @@ test("the snapshot has the proposals and actions of the caller's namespaces", as
   await client.leave()
 })
 
+test("the snapshot does not wait long for a database that does not answer", async () => {
+  world = await startWorld({ recent: Layer.succeed(Recent, Recent.of({ of: () => Effect.never })) })
+  await until("the view", async () =>
+    world.run(
+      Effect.as(
+        Cluster.use((cluster) => cluster.workloads("dev")),
+        true
+      )
+    )
+  )
+  const client = await connect()
+  await until("the snapshot", async () => {
+    await world.run(TestClock.adjust("1 second"))
+    return client.news().length === 1
+  })
+  expect(client.news()[0]).toMatchObject({ event: "snapshot", data: { workloads: [], proposals: [], actions: [] } })
+  await client.leave()
+})
+
 describe("a client that comes back", () => {
   test("gets what it has missed, once, and no snapshot", async () => {
     await started()

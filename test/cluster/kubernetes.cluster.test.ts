@@ -1,8 +1,9 @@
 /** The real cluster keeps the contract that the simulated one keeps: where they differ, the simulation is wrong. */
-import { beforeAll } from "bun:test"
+import { afterAll, beforeAll } from "bun:test"
 import { Effect, Layer } from "effect"
-import { kubernetesConfig, kubernetesLayer } from "#shared/kubernetes/config.ts"
 import { readConfig } from "#shared/config.ts"
+import { kubernetesConfig, kubernetesLayer } from "#shared/kubernetes/config.ts"
+import { workloadImages } from "#test/cluster/images.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { kubernetesContract } from "#test/shared/kubernetes/contract.ts"
 
@@ -14,11 +15,24 @@ beforeAll(async () => {
   await cluster.kubectl(["create", "namespace", namespace])
   await cluster.kubectl(["wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=60s"])
 })
+afterAll(async () => {
+  await cluster.kubectl(["delete", "namespace", namespace, "--wait=false"])
+})
 
 kubernetesContract({
   title: `real, ${cluster.tier} tier`,
   layer: Layer.orDie(kubernetesLayer(config)),
   namespace,
-  pass: Effect.sleep("100 millis"),
-  features: { kubelet: false }
+  pass: Effect.sleep("250 millis"),
+  features:
+    cluster.tier === "node"
+      ? {
+          kubelet: true,
+          images: {
+            healthy: { image: workloadImages.good },
+            crashing: { image: workloadImages.crash },
+            finishing: { image: workloadImages.good, command: ["/workload", "resolve", "localhost"] }
+          }
+        }
+      : { kubelet: false }
 })

@@ -166,6 +166,6 @@ export const rolloutStatus = (
     const { desired, ready, updated } = counters
     return as(updated >= desired && ready >= desired ? "complete" : "progressing")
   }
-  if (lasted >= deadline) return as("stalled", `not complete after ${Math.floor(lasted / 1000)} s`)
+  if (lasted >= deadline) return as("stalled", `not complete after ${Math.floor(deadline / 1000)} s`)
   return as("progressing")
 }

@@ -6,6 +6,7 @@ import { controllerReference, type Fields, nameOf, namespaceOf, objectsAt, textA
 import { reconcileDaemonSet } from "./daemonSets.ts"
 import { reconcileDeployment } from "./deployments.ts"
 import { reconcileJob } from "./jobs.ts"
+import { reconcileNamespace } from "./namespaces.ts"
 import type { Control } from "./ownedPods.ts"
 import { reconcileReplicaSet } from "./replicaSets.ts"
 import { reconcileStatefulSet } from "./statefulSets.ts"
@@ -13,6 +14,7 @@ import { reconcileStatefulSet } from "./statefulSets.ts"
 export type Reconcile = (control: Control, object: Fields) => void
 
 const reconcilers = new Map<Kind, Reconcile>([
+  [kinds.Namespace, reconcileNamespace],
   [kinds.Deployment, reconcileDeployment],
   [kinds.ReplicaSet, reconcileReplicaSet],
   [kinds.StatefulSet, reconcileStatefulSet],

@@ -80,6 +80,12 @@ export const resolved = (value: Value | undefined, total: number, up: boolean): 
   return up ? Math.ceil(exact) : Math.floor(exact)
 }
 
+/** In the words of each controller. */
+const done = (what: "Create" | "Delete", owner: Fields, pod: Fields) =>
+  textAt(owner, "kind") === "StatefulSet"
+    ? `${what} Pod ${nameOf(pod)} in StatefulSet ${nameOf(owner)} successful`
+    : `${what}d pod: ${nameOf(pod)}`
+
 /** Makes a pod of `template` for `owner`; what is refused is recorded as an event. */
 export const createPod = (
   control: Control,
@@ -108,14 +114,14 @@ export const createPod = (
   setDefaults(kinds.Pod, pod)
   const made = control.store.put(kinds.Pod, pod)
   const component = `${textAt(owner, "kind").toLowerCase()}-controller`
-  control.record(owner, "Normal", "SuccessfulCreate", `Created pod: ${nameOf(made)}`, component)
+  control.record(owner, "Normal", "SuccessfulCreate", done("Create", owner, made), component)
   return made
 }
 
 export const deletePod = (control: Control, owner: Fields, pod: Fields): void => {
   control.writes.remove(kinds.Pod, namespaceOf(pod), nameOf(pod), {})
   const component = `${textAt(owner, "kind").toLowerCase()}-controller`
-  control.record(owner, "Normal", "SuccessfulDelete", `Deleted pod: ${nameOf(pod)}`, component)
+  control.record(owner, "Normal", "SuccessfulDelete", done("Delete", owner, pod), component)
 }
 
 /** Writes `metadata` annotations and status at once through the status subresource. */
