@@ -1,5 +1,5 @@
 /** Finds out what became of a write whose answer is not known, by reading the live object; must never write to the cluster. */
-import { Context, Effect, Layer, Schedule } from "effect"
+import { Clock, Context, Effect, Layer, Metric, Schedule } from "effect"
 import type { Action } from "#shared/api/admin.ts"
 import type { NotFound, Unavailable } from "#shared/domain/errors.ts"
 import { Kubernetes, type KubernetesFailed } from "#shared/kubernetes/Kubernetes.ts"
@@ -8,6 +8,7 @@ import { Database } from "#shared/sql.ts"
 import type { Expectation, Intent, Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
 import { digestOf, liveDigest, wished } from "./digests.ts"
+import { fieldManager } from "./fieldManager.ts"
 import { at, textAt } from "./fields.ts"
 import { Feed } from "./Feed.ts"
 import { Locks } from "./Locks.ts"
@@ -35,6 +36,15 @@ export class Recovery extends Context.Service<
   )
 }
 
+const actionsTotal = Metric.counter("gatehouse_admin_actions_total", {
+  description: "Actions by what came of them.",
+  incremental: true
+})
+const actionSeconds = Metric.histogram("gatehouse_admin_action_seconds", {
+  description: "From an action's intent to its outcome.",
+  boundaries: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+})
+
 type Finding = "applied" | "not_applied" | "unclear"
 
 const pathOf = (pointer: string) =>
@@ -43,10 +53,15 @@ const pathOf = (pointer: string) =>
     .slice(1)
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
 
+const appliedByUs = ({ metadata }: KubernetesObject) =>
+  (metadata.managedFields ?? []).some(({ manager, operation }) => manager === fieldManager && operation === "Apply")
+
 /** What a live object tells; `undefined`: it does not exist. */
 export const findingOf = (expected: Expectation, live: KubernetesObject | undefined): Finding => {
   if (live === undefined) return expected.before === null ? "not_applied" : "unclear"
-  if (expected.before !== null && liveDigest(live) === expected.before) return "not_applied"
+  // What did not exist and now says that our apply has made it.
+  if (expected.before === null) return appliedByUs(live) ? "applied" : "unclear"
+  if (liveDigest(live) === expected.before) return "not_applied"
   if (expected.restartedSince !== null) {
     const stamp = Date.parse(textAt(live, "spec", "template", "metadata", "annotations", restartedAt) ?? "")
     return stamp >= expected.restartedSince ? "applied" : "unclear"
@@ -98,6 +113,10 @@ const makeRecovery = Effect.gen(function* () {
       })
     )
     if (!settled) return false
+    const seconds = ((yield* Clock.currentTimeMillis) - Date.parse(action.createdAt)) / 1000
+    const measured = { action: action.action, result: outcome.state }
+    yield* Metric.update(Metric.withAttributes(actionsTotal, measured), 1)
+    yield* Metric.update(Metric.withAttributes(actionSeconds, { action: action.action }), seconds)
     yield* log.find(action.id).pipe(
       Effect.flatMap((recorded) => feed.publish({ event: "action", data: recorded.action })),
       Effect.ignore

@@ -252,6 +252,37 @@ describe("an apply", () => {
     })
   })
 
+  test("whose answer is lost is found out by reading: made, changed, or not sent at all", async () => {
+    const outcomeOf = (kind: string, carriedOut: boolean) => {
+      let lost = false
+      admin.cluster.intercept((request) => {
+        if (lost || request.method !== "PATCH" || request.url.includes("dryRun")) return undefined
+        lost = true
+        const broken = () => Promise.reject(new Error("connection reset"))
+        return carriedOut ? admin.cluster.fetch(request).then(broken) : broken()
+      })
+      return async (manifest: string) => {
+        const { body } = await apply({ manifest })
+        return until(`${kind} is settled`, async () => {
+          const { body: action } = await admin.ask(`/admin/actions/${String(body["id"])}`)
+          return action["finishedAt"] === null ? undefined : [action["state"], action["objects"]]
+        })
+      }
+    }
+    expect(await outcomeOf("a creation", true)(yaml(configMap({ a: "1" })))).toMatchObject([
+      "succeeded",
+      [{ result: "created" }]
+    ])
+    expect(await outcomeOf("a change", true)(yaml(configMap({ a: "2" })))).toMatchObject([
+      "succeeded",
+      [{ result: "configured" }]
+    ])
+    expect(await outcomeOf("nothing", false)(yaml(configMap({ a: "3" })))).toMatchObject([
+      "not_applied",
+      [{ result: "failed" }]
+    ])
+  })
+
   test("of a plan that is unknown, another namespace's, or used up is 410", async () => {
     const { planId } = await plan(yaml(configMap({ a: "1" })))
     const answers = [

@@ -200,4 +200,15 @@ describe("a live object tells", () => {
   test("that one which was to be created is not there", () => {
     expect(findingOf({ ...expected, before: null }, undefined)).toBe("not_applied")
   })
+
+  test("that one which was to be created was made by us, or by somebody else", () => {
+    const madeBy = (manager: string, operation: string) => ({
+      ...object(3),
+      metadata: { ...object(3).metadata, managedFields: [{ manager, operation }] }
+    })
+    const finding = (live: KubernetesObject) => findingOf({ ...expected, before: null, after: [] }, live)
+    expect(finding(madeBy("gatehouse-admin", "Apply"))).toBe("applied")
+    expect(finding(madeBy("kubectl", "Apply"))).toBe("unclear")
+    expect(finding(madeBy("gatehouse-admin", "Update"))).toBe("unclear")
+  })
 })

@@ -108,6 +108,28 @@ describe("a write", () => {
     expect(action["message"]).toBe(`deployment.apps/${web} restarted`)
   })
 
+  test("is waited for by a service that ends", async () => {
+    const own = await startAdmin({ cluster: admin.cluster })
+    const held = hold()
+    const asked = own.send("/admin/ns/dev/restart", { body: restart() })
+    await held.seen
+    const ended = own.service.dispose()
+    held.letGo()
+    await Promise.all([asked, ended])
+    const rows = await own.query(
+      "SELECT content::jsonb ->> 'state' AS state FROM actions.action_events WHERE event = 'outcome'"
+    )
+    await own.stop()
+    expect(rows).toEqual([{ state: "succeeded" }])
+  })
+
+  test("is counted by what came of it", async () => {
+    await admin.ask("/admin/ns/dev/restart", { body: restart() })
+    const text = await (await admin.service.internal(new Request("http://localhost/metrics"))).text()
+    expect(text).toMatch(/^gatehouse_admin_actions_total\{.*action="restart".*result="succeeded".*\} [1-9]/mu)
+    expect(text).toMatch(/^gatehouse_admin_action_seconds_count\{.*action="restart".*\} [1-9]/mu)
+  })
+
   test("that changes nothing is recorded and not sent", async () => {
     const pause = { kind: "Deployment", name: web, reason: "a test" }
     expect((await admin.ask("/admin/ns/dev/pause", { body: pause })).status).toBe(202)
@@ -131,6 +153,27 @@ describe("a write", () => {
     expect([status, body["code"]]).toEqual([503, "upstream_forbidden"])
     const items = (await admin.ask(`/admin/actions?name=${web}`)).body["items"]
     expect(items).toMatchObject([{ state: "failed", upstreamStatus: 403, message: "no right to patch" }])
+  })
+})
+
+describe("a race", () => {
+  test("with somebody else's change is lost by the undo: stale, recorded as failed, nothing overwritten", async () => {
+    const image = (tag: number) => ({
+      spec: { template: { spec: { containers: [{ name: "main", image: `registry.test/web:${tag}` }] } } }
+    })
+    await elsewhere(admin.cluster).patch("dev", "Deployment", web, image(2))
+    let raced = false
+    admin.cluster.intercept((request) => {
+      if (!isPatch(request) || raced) return undefined
+      raced = true
+      return elsewhere(admin.cluster)
+        .patch("dev", "Deployment", web, image(3))
+        .then(() => admin.cluster.fetch(request))
+    })
+    const { body, status } = await admin.ask("/admin/ns/dev/undo", { body: restart() })
+    expect([status, body["code"]]).toEqual([409, "stale"])
+    expect(await elsewhere(admin.cluster).get("dev", "Deployment", web)).toMatchObject(image(3))
+    expect((await admin.ask(`/admin/actions?name=${web}`)).body["items"]).toMatchObject([{ state: "failed" }])
   })
 })
 
@@ -323,6 +366,27 @@ describe("security: nothing changes in the cluster, and the answer says why", ()
     expect(refused(answer)).toEqual([503, "audit_unavailable", expect.stringContaining("nothing was changed")])
     expect(sent).toEqual([])
     expect([read.status, ready.status, live.status, later.status]).toEqual([200, 503, 200, 202])
+  }, 60_000)
+
+  test("that is not recorded: an outcome waits for a logging DB that went away during the API call", async () => {
+    const postgres = privatePostgres()
+    await postgres.start()
+    const own = await startAdmin({ cluster: admin.cluster, databaseUrl: postgres.url("logging", "admin") })
+    let stopped = false
+    admin.cluster.intercept((request) => {
+      if (!isPatch(request) || stopped) return undefined
+      stopped = true
+      return postgres.stop().then(() => admin.cluster.fetch(request))
+    })
+    const answer = await own.ask("/admin/ns/dev/restart", { body: restart() })
+    await postgres.start()
+    const action = await until("the outcome is recorded", async () => {
+      const { body } = await own.ask(`/admin/actions/${String(answer.body["id"])}`)
+      return body["state"] === "succeeded" ? body : undefined
+    })
+    await own.stop()
+    await postgres.dispose()
+    expect([answer.status, action["upstreamStatus"], admin.written().length]).toEqual([202, 200, 2])
   }, 60_000)
 
   test("when the logging DB goes away between the lock and the intent", async () => {

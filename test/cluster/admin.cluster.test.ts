@@ -1,5 +1,6 @@
 /** Admin's write path on a real API server, with no more rights than its Role gives: what is sent, what is refused, and what is never sent. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { readPlain } from "#admin/manifest/scalars.ts"
 import { type Admin, deployment, startAdmin } from "#test/admin/callers.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { privatePostgres } from "#test/shared/postgres.ts"
@@ -56,6 +57,10 @@ const grant = (name: string, granted: ReadonlyArray<object>) =>
       ]
     })
   })
+
+/** A value as an ambiguity names it. */
+const wordsFor = (value: unknown) =>
+  typeof value === "string" ? `the text "${value}"` : value === undefined ? "null" : String(value)
 
 let admin: Admin
 let account = { kubeconfig: "" }
@@ -141,6 +146,185 @@ describe("plan and apply", () => {
       [{ detail: expect.stringMatching(/\.data\.a belongs to "kubectl"/u) }]
     ])
     expect(writtenTo("shared")).toEqual([])
+  }, 60_000)
+})
+
+describe("every allowed kind", () => {
+  const meta = (name: string) => ({ name: `all-${name}`, namespace })
+  const labels = { app: "all" }
+  const template = (more: object = {}) => ({
+    metadata: { labels },
+    spec: { containers: [{ name: "main", image: "registry.test/all:1" }], ...more }
+  })
+  const selector = { matchLabels: labels }
+  const objects = [
+    {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: meta("deployment"),
+      spec: { selector, template: template() }
+    },
+    {
+      apiVersion: "apps/v1",
+      kind: "StatefulSet",
+      metadata: meta("statefulset"),
+      spec: { selector, serviceName: "all", template: template() }
+    },
+    { apiVersion: "apps/v1", kind: "DaemonSet", metadata: meta("daemonset"), spec: { selector, template: template() } },
+    { apiVersion: "v1", kind: "Service", metadata: meta("service"), spec: { selector: labels, ports: [{ port: 80 }] } },
+    { apiVersion: "v1", kind: "ConfigMap", metadata: meta("configmap"), data: { a: "0400" } },
+    { apiVersion: "v1", kind: "Secret", metadata: meta("secret"), stringData: { k: "c4n4ry-v41u3" } },
+    {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "Ingress",
+      metadata: meta("ingress"),
+      spec: { defaultBackend: { service: { name: "all-service", port: { number: 80 } } } }
+    },
+    {
+      apiVersion: "batch/v1",
+      kind: "Job",
+      metadata: meta("job"),
+      spec: { suspend: true, template: template({ restartPolicy: "Never" }) }
+    },
+    {
+      apiVersion: "batch/v1",
+      kind: "CronJob",
+      metadata: meta("cronjob"),
+      spec: {
+        schedule: "0 3 * * *",
+        suspend: true,
+        jobTemplate: { spec: { template: template({ restartPolicy: "Never" }) } }
+      }
+    },
+    {
+      apiVersion: "autoscaling/v2",
+      kind: "HorizontalPodAutoscaler",
+      metadata: meta("hpa"),
+      spec: {
+        maxReplicas: 2,
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "StatefulSet", name: "all-statefulset" },
+        metrics: [
+          { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } }
+        ]
+      }
+    },
+    {
+      apiVersion: "policy/v1",
+      kind: "PodDisruptionBudget",
+      metadata: meta("pdb"),
+      spec: { minAvailable: 1, selector }
+    },
+    {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: meta("pvc"),
+      spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } }
+    }
+  ]
+  const manifest = objects.map((one) => JSON.stringify(one)).join("\n---\n")
+
+  test("is created by one plan, shown as unchanged by the next, and a Secret's value is in no answer", async () => {
+    const planned = await ask("plan", { manifest })
+    const applied = await ask("apply", { planId: planned.body["planId"], reason })
+    expect(applied.body["objects"]).toMatchObject(objects.map(({ kind }) => ({ kind, result: "created", message: "" })))
+    const again = await ask("plan", { manifest })
+    expect(again.body["objects"]).toMatchObject(objects.map(({ kind }) => ({ kind, change: "unchanged", changes: [] })))
+    const writes = written().length
+    const bad = await ask("plan", {
+      manifest: JSON.stringify({
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: meta("bad"),
+        data: { k: "c4n4ry not base64" }
+      })
+    })
+    expect([bad.status, bad.body["code"], written().length]).toEqual([422, "bad_base64", writes])
+    const actions = await admin.ask("/admin/actions", { as: person })
+    for (const canary of ["c4n4ry", Buffer.from("c4n4ry-v41u3").toString("base64")]) {
+      expect(JSON.stringify([planned, applied, again, bad, actions])).not.toContain(canary)
+    }
+  }, 60_000)
+})
+
+describe("a plain scalar", () => {
+  test("is read as kubectl reads it, or refused as ambiguous with kubectl's reading named", async () => {
+    const texts = [
+      ...[
+        "true",
+        "True",
+        "yes",
+        "Yes",
+        "YES",
+        "yEs",
+        "y",
+        "Y",
+        "n",
+        "on",
+        "off",
+        "Off",
+        "no",
+        "null",
+        "~",
+        "Null",
+        "NULL"
+      ],
+      ...[
+        "0400",
+        "0o17",
+        "0O17",
+        "08",
+        "09",
+        "010",
+        "00",
+        "0x1F",
+        "0X1F",
+        "-0x1F",
+        "0b11",
+        "0B11",
+        "-0b11",
+        "0b",
+        "0b12"
+      ],
+      ...[
+        "1_000",
+        "_1",
+        "1_",
+        "1__0",
+        "0_400",
+        "1_0.5",
+        "+5",
+        "-5",
+        "+0x1F",
+        "1.",
+        ".5",
+        "-.5",
+        "+.5",
+        "1.50",
+        "1e3",
+        "1E3"
+      ],
+      ...["1e", "1.2.3", "22:22", "12:30:45", "2026-01-01", "2026-01-01T00:00:00Z", "100m", "1Gi", ".", "+", "1e-3"],
+      ...["9007199254740991", "=", "<", "0.1", "1_e3", "-0400", "0xg", "--1", "+-1", "1-1", "._1", "-_1", "0.0", "-0"]
+    ]
+    const yaml = `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n${texts.map((text, index) => `  k${index}: ${text}\n`).join("")}`
+    const printed = await cluster.kubectl(
+      ["create", "--dry-run=client", "--validate=false", "-o", "json", "-n", namespace, "-f", "-"],
+      { stdin: yaml }
+    )
+    const read = (JSON.parse(printed) as { readonly data: Record<string, unknown> }).data
+    const theirs = texts.map((text, index) => [text, wordsFor(read[`k${index}`])])
+    const ours = texts.map((text) => {
+      const reading = readPlain(text)
+      return [
+        text,
+        reading._tag === "Ambiguous"
+          ? reading.kubectl
+          : reading._tag === "Value"
+            ? wordsFor(reading.value)
+            : reading._tag
+      ]
+    })
+    expect(ours).toEqual(theirs)
   }, 60_000)
 })
 

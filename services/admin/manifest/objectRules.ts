@@ -62,6 +62,18 @@ const metadataFaults = (tree: Parsed["tree"], namespace: string, fault: Fault) =
   }
 }
 
+/** Go's standard encoding, which ignores line ends; the API server answers anything else with an internal error. */
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/u
+
+const dataFaults = (tree: Parsed["tree"], kind: string, fault: Fault) => {
+  const field = kind === "Secret" ? "data" : kind === "ConfigMap" ? "binaryData" : undefined
+  if (field === undefined) return
+  for (const [key, value] of Object.entries(fieldsOf(tree[field]))) {
+    if (value === null || (typeof value === "string" && base64.test(value.replaceAll(/[\r\n]/gu, "")))) continue
+    fault(`/${field}/${key}`, "bad_base64", "expected base64 (stringData takes text)")
+  }
+}
+
 /** The token of any service account could be had with such a Secret. */
 const tokenType = "kubernetes.io/service-account-token"
 
@@ -92,6 +104,7 @@ export const admit = (
     if (kind === "Secret" && textAt(tree, "type") === tokenType) {
       fault("/type", "kind_not_allowed", "a Secret may not be a service account's token")
     }
+    dataFaults(tree, kind, fault)
     const name = textAt(tree, "metadata", "name") ?? ""
     const identity = `${kind}/${name}`
     if (seen.has(identity)) fault("/metadata/name", "duplicate_object", "this object stands twice in the manifest")

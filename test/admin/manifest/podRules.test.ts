@@ -163,6 +163,27 @@ describe("security: an object of a manifest", () => {
     )
   })
 
+  test("has base64 where the API server decodes it, and a fault there without the value", () => {
+    const judged = (tree: object) => {
+      const parsed = parseManifest(JSON.stringify({ apiVersion: "v1", metadata: { name: "a" }, ...tree }))
+      const result = admit(parsed._tag === "Success" ? parsed.success : [], { namespace: "dev", secrets: true })
+      return result._tag === "Failure" ? result.failure.errors : "admitted"
+    }
+    for (const k of ["", "aGk=", "aGk=\n", "AAAA", "aGVsbG8h\r\naGk="]) {
+      expect(judged({ kind: "Secret", data: { k } })).toBe("admitted")
+    }
+    for (const k of ["canary text", "aGk", "a===", "aGk_", 5, true]) {
+      expect(judged({ kind: "Secret", data: { k } })).toMatchObject([
+        { pointer: "/objects/0/data/k", code: "bad_base64" }
+      ])
+      expect(JSON.stringify(judged({ kind: "Secret", data: { k } }))).not.toContain("canary")
+    }
+    expect(judged({ kind: "ConfigMap", binaryData: { k: "x" } })).toMatchObject([
+      { pointer: "/objects/0/binaryData/k" }
+    ])
+    expect(judged({ kind: "ConfigMap", data: { k: "x" } })).toBe("admitted")
+  })
+
   test("is no Secret where those are switched off, and never a service account's token", () => {
     const secret = { apiVersion: "v1", kind: "Secret", metadata: { name: "s" } }
     expect(admitted(secret)).toEqual([["kind_not_allowed", "/objects/0/kind"]])
