@@ -92,7 +92,7 @@ describe("schedules", () => {
     await dialog(page).getByLabel("Payload").fill("[1]")
     await dialog(page).getByText("This is no JSON object.").waitFor()
     await dialog(page).getByLabel("Payload").fill('{"path":"/sync"}')
-    await dialog(page).getByRole("button", { name: "Save and show the next runs" }).click()
+    await dialog(page).getByRole("button", { name: "Save and preview" }).click()
     expect(await dialog(page).getByRole("list", { name: "Next slots" }).getByRole("listitem").count()).toBe(3)
     await dialog(page).getByRole("button", { name: "Done" }).click()
     await row(page, "price-sync").waitFor()

@@ -102,7 +102,7 @@ const columns = (now: number, several: boolean): ReadonlyArray<Column<Workload>>
           –
         </span>
       ) : (
-        <span class="cell-main cell-change">
+        <span class="cell-main">
           <Link to={`/actions/${lastChange.actionId}`}>{lastChange.action}</Link> by {lastChange.actor.name}
           <small>
             <Time at={lastChange.at} />

@@ -7,8 +7,14 @@ import { actionWords, type Tone } from "../../words.ts"
 export const actOf = ({ action, kind, name }: Action): string =>
   [action, kind, name].filter((one) => one !== "").join(" ")
 
+/** What was sent may have succeeded and its rollout not: then the rollout is what a person has to know. */
+const stateOf = ({ rollout, state }: Action): readonly [Tone, string] =>
+  state === "succeeded" && (rollout?.phase === "failed" || rollout?.phase === "stalled")
+    ? ["bad", `Rollout ${rollout.phase}`]
+    : actionWords[state]
+
 export const ActionBadge = ({ action }: { readonly action: Action }) => {
-  const [tone, word] = actionWords[action.state]
+  const [tone, word] = stateOf(action)
   return (
     <Badge tone={tone} title={action.message}>
       {word}

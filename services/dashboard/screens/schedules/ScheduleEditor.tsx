@@ -282,7 +282,7 @@ export const ScheduleEditor = ({ onClose, onSaved, schedule, taken }: ScheduleEd
             class="button button-primary"
             disabled={busy || kind === "" || name === "" || clash || given === undefined}
           >
-            Save and show the next runs
+            Save and preview
           </button>
         </footer>
       </form>

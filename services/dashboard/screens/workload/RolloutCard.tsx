@@ -3,7 +3,8 @@ import type { ComponentChildren } from "preact"
 import type { Action, RolloutStatus, Workload } from "#shared/api/admin.ts"
 import { Badge } from "../../components/Badge.tsx"
 import { Link } from "../../components/Link.tsx"
-import { actionWords, phaseTones, reasonInWords } from "../../words.ts"
+import { phaseTones, reasonInWords } from "../../words.ts"
+import { ActionBadge } from "../actions/ActionWords.tsx"
 
 interface RolloutCardProps {
   readonly workload: Workload
@@ -66,18 +67,15 @@ export const RolloutCard = ({ action, children, status, workload }: RolloutCardP
 }
 
 /** What was just done from this page, and what it comes to. */
-const Done = ({ action }: { readonly action: Action }) => {
-  const [tone, word] = actionWords[action.state]
-  return (
-    <p class="done" role="status">
-      <Badge tone={tone}>{word}</Badge>
-      <span>{action.message}</span>
-      {action.rollout === null ? null : (
-        <span class="muted">
-          Rollout {action.rollout.phase}: {action.rollout.message}
-        </span>
-      )}
-      <Link to={`/actions/${action.id}`}>Record</Link>
-    </p>
-  )
-}
+const Done = ({ action }: { readonly action: Action }) => (
+  <p class="done" role="status">
+    <ActionBadge action={action} />
+    <span>{action.message}</span>
+    {action.rollout === null ? null : (
+      <span class="muted">
+        Rollout {action.rollout.phase}: {action.rollout.message}
+      </span>
+    )}
+    <Link to={`/actions/${action.id}`}>Record</Link>
+  </p>
+)
