@@ -91,6 +91,17 @@ export const writesContract = (bench: Bench): void => {
       expect((await run(apply(Deployment, deployment(name, "web:2"), "gatehouse", true))).created).toBe(false)
     })
 
+    test("loses a field to an update that changes it, so that a third meets only the updater", async () => {
+      await run(apply(ConfigMap, configMap("apply-lost", { a: "1", b: "1" }), "kubectl"))
+      const patch = { type: "merge", body: { data: { a: "2" } } } as const
+      await run(use((one) => one.patch(place(ConfigMap, "apply-lost"), patch, { fieldManager: "by-hand" })))
+      const conflict = await failure(apply(ConfigMap, configMap("apply-lost", { a: "3", b: "3" })))
+      expect(conflict.causes.map(({ field, message }) => `${field} ${message.split(" using")[0]}`).toSorted()).toEqual([
+        '.data.a conflict with "by-hand"',
+        '.data.b conflict with "kubectl"'
+      ])
+    })
+
     test("conflicts with a scaler of the scale subresource, by its name", async () => {
       const name = "apply-scale"
       await run(apply(Deployment, deployment(name, "web:1")))
