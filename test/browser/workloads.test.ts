@@ -119,7 +119,10 @@ describe("a lost stream", () => {
     // It cannot be had again, so that the banner stays.
     stub.admin.state.status = 503
     await page.clock.runFor(7000)
-    await page.getByRole("alert").getByText(/^Stale since/u).waitFor()
+    await page
+      .getByRole("alert")
+      .getByText(/^Stale since/u)
+      .waitFor()
   })
 
   browserTest("a cluster that the platform itself does not see is told", async () => {
