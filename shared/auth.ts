@@ -61,10 +61,11 @@ export class Identity extends Context.Service<
     readonly verify: (request: Request) => Effect.Effect<Principal, Unauthorized | Unavailable>
     /** Succeeds once the gateway's keys are known: before, no caller can be. */
     readonly ready: Effect.Effect<void, Unavailable>
-    /** The caller if they hold `action` on this service, else 403. */
+    /** The caller if they hold `action` on this service in `namespace` (this environment if it is not named), else 403. */
     readonly authorize: (
       request: Request,
-      action: string
+      action: string,
+      namespace?: string
     ) => Effect.Effect<Principal, Unauthorized | Forbidden | Unavailable>
   }
 >()("gatehouse/shared/Identity") {
@@ -174,10 +175,11 @@ const makeIdentity = (options: IdentityOptions) =>
     return Identity.of({
       ready,
       verify,
-      authorize: Effect.fnUntraced(function* (request, action) {
+      authorize: Effect.fnUntraced(function* (request, action, namespace) {
         const principal = yield* verify(request)
-        if (!may(principal, options.service, action)) {
-          return yield* new Forbidden({ detail: `needs the right ${options.service}:${action}` })
+        if (!may(principal, options.service, action, namespace)) {
+          const there = namespace === undefined ? "" : ` in ${namespace}`
+          return yield* new Forbidden({ detail: `needs the right ${options.service}:${action}${there}` })
         }
         return principal
       })

@@ -33,6 +33,17 @@ export const publicKeyOf = (jwk: PublicJwk): KeyObject | undefined => {
   }
 }
 
+interface EcMembers {
+  readonly crv?: unknown
+  readonly kty?: unknown
+  readonly x?: unknown
+  readonly y?: unknown
+}
+
+/** The thumbprint of an EC key (RFC 7638), public or private: its id where its JWK names none. */
+export const thumbprintOf = ({ crv, kty, x, y }: EcMembers): string =>
+  hash("sha256", JSON.stringify({ crv, kty, x, y }), "base64url")
+
 /** A compact JWS of `claims` with the header `{ alg: "ES256", typ, kid }`. */
 export const signJws = (typ: string, kid: string, key: KeyObject, claims: object): string => {
   const input = `${encode({ alg: "ES256", typ, kid })}.${encode(claims)}`
@@ -54,6 +65,15 @@ const parse = (part: string): Record<string, unknown> | undefined => {
   } catch {
     return undefined
   }
+}
+
+/**
+ * What a compact JWS claims, unverified, whatever its algorithm: enough to choose by whose rules it is to be checked, never
+ * to believe. Undefined if it is no such token.
+ */
+export const unverifiedClaims = (token: string): Readonly<Record<string, unknown>> | undefined => {
+  const payload = /^[A-Za-z0-9_-]{4,4096}\.([A-Za-z0-9_-]{4,16384})\.[A-Za-z0-9_-]{1,4096}$/u.exec(token)?.[1]
+  return payload === undefined ? undefined : parse(payload)
 }
 
 export type Verified =

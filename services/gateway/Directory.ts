@@ -8,6 +8,7 @@ import type { Grant, Role } from "#shared/domain/rights.ts"
 import { Database, SqlClient } from "#shared/sql.ts"
 import { Audit } from "./Audit.ts"
 import { Rights } from "./Rights.ts"
+import { workloadProvider } from "./settingsFile.ts"
 
 /** Who changes something, for the audit. */
 export interface Actor {
@@ -15,7 +16,7 @@ export interface Actor {
   readonly requestId: string
 }
 
-/** A person as an identity provider has just vouched for them; `email` only if verified. */
+/** A person as an identity provider has just vouched for them, or a workload as it has proved itself; `email` only if verified. */
 export interface Vouched {
   readonly provider: string
   readonly issuer: string
@@ -132,10 +133,11 @@ const makeDirectory = (environment: string) =>
         return result
       })
 
+    /** People alone: a workload that may change rights is nobody to turn to. */
     const ownersInTransaction = Effect.gen(function* () {
       const rows = yield* sql<{ id: string }>`
         SELECT DISTINCT u.id FROM users u JOIN grants g ON g.user_id = u.id JOIN role_rights x ON x.role = g.role
-        WHERE NOT u.disabled AND g.expires_at IS NULL AND g.environment IN ('*', ${environment})
+        WHERE NOT u.disabled AND u.provider <> ${workloadProvider} AND g.expires_at IS NULL AND g.environment IN ('*', ${environment})
           AND x.environment IN ('*', ${environment}) AND x.service IN ('*', 'auth') AND x.action IN ('*', 'write')
           AND x.effect = 'allow' AND NOT EXISTS (
             SELECT FROM grants dg JOIN role_rights d ON d.role = dg.role
@@ -152,7 +154,15 @@ const makeDirectory = (environment: string) =>
       welcome: Effect.fn("Directory.welcome")(function* (person, seeds) {
         const user = yield* database.transaction(
           Effect.gen(function* () {
-            const rows = yield* sql<UserRow>`
+            // Whose labels are as they were changes nothing that any cache remembers.
+            const known = yield* sql<UserRow>`
+              UPDATE users SET last_login_at = CASE WHEN disabled THEN last_login_at ELSE now() END
+              WHERE provider = ${person.provider} AND issuer = ${person.issuer} AND subject = ${person.subject}
+                AND name = ${person.name} AND email IS NOT DISTINCT FROM ${person.email ?? null} RETURNING ${userColumns}`
+            const rows =
+              known.length > 0
+                ? known
+                : yield* sql<UserRow>`
               INSERT INTO users (provider, issuer, subject, name, email, last_login_at)
               VALUES (${person.provider}, ${person.issuer}, ${person.subject}, ${person.name}, ${person.email ?? null}, now())
               ON CONFLICT (provider, issuer, subject) DO UPDATE

@@ -75,6 +75,8 @@ export const credentialOf = (headers: Headers): Credential => {
 const covers = (scope: ReadonlySet<string>, service: string, action: string): boolean =>
   scope.has("*:*") || scope.has(`${service}:*`) || scope.has(`*:${action}`) || scope.has(`${service}:${action}`)
 
+const nowhere: ReadonlyArray<string> = []
+
 /** Seconds an identity token lives, and for how long one is reused for reads. */
 const identityLifetime = 60
 const identityReuse = 30
@@ -93,8 +95,15 @@ export class Gate extends Context.Service<
     /** Who sent this, from memory alone; undefined if the DB must be asked (`identify`). Synchronous for the data path. */
     readonly peek: (credential: Credential) => Identified | undefined
     readonly identify: (credential: Credential) => Effect.Effect<Identified, Unavailable>
-    /** Whether a caller may do what is asked, by their live rights and their token's scope. */
-    readonly allows: (snapshot: Snapshot, caller: Caller, demand: Demand) => boolean
+    /**
+     * Whether a caller may do what is asked, by their live rights and their token's scope: in its environment, or in any of
+     * its further namespaces. In which of them is for the service to judge, which knows what is asked of it.
+     */
+    readonly allows: (
+      snapshot: Snapshot,
+      caller: Caller,
+      demand: Demand & { readonly namespaces?: ReadonlyArray<string> }
+    ) => boolean
     /**
      * The identity token for a service (spec R10); undefined while there is no signing key. For a write it is bound to
      * `method` and `path`; for a read it is reused up to 30 s for the same session, service and rights.
@@ -102,7 +111,13 @@ export class Gate extends Context.Service<
     readonly identityToken: (
       snapshot: Snapshot,
       caller: Caller,
-      target: { readonly service: string; readonly environment: string; readonly method: string; readonly path: string }
+      target: {
+        readonly service: string
+        readonly environment: string
+        readonly namespaces?: ReadonlyArray<string>
+        readonly method: string
+        readonly path: string
+      }
     ) => string | undefined
   }
 >()("gatehouse/gateway/Gate") {
@@ -202,7 +217,8 @@ const makeGate = (issuer: string) =>
       return fresh
     }
 
-    const scopeClaim = (snapshot: Snapshot, caller: Caller, service: string, environment: string): string => {
+    /** What a caller holds on a service in one environment, each entry with `suffix` behind it. */
+    const held = (snapshot: Snapshot, caller: Caller, service: string, environment: string, suffix: string) => {
       const actions = new Set<string>()
       for (const right of snapshot.rights(caller.userId) ?? []) {
         const here =
@@ -211,35 +227,56 @@ const makeGate = (issuer: string) =>
         if (!here) continue
         actions.add(right.effect === "deny" ? `!${right.action}` : right.action)
       }
-      if (actions.has("!*")) return ""
-      const held: Array<string> = []
+      const entries: Array<string> = []
+      if (actions.has("!*")) return entries
       for (const action of actions) {
-        if (action.startsWith("!")) held.push(`!${service}:${action.slice(1)}`)
-        else if (caller.scope === undefined || covers(caller.scope, service, action)) held.push(`${service}:${action}`)
-        else if (action === "*") {
+        if (action.startsWith("!")) entries.push(`!${service}:${action.slice(1)}${suffix}`)
+        else if (caller.scope === undefined || covers(caller.scope, service, action)) {
+          entries.push(`${service}:${action}${suffix}`)
+        } else if (action === "*") {
           // The user may do everything there, the token only some of it.
           for (const one of caller.scope) {
             const [of, what] = one.split(":")
-            if (of === service || of === "*") held.push(`${service}:${what}`)
+            if (of === service || of === "*") entries.push(`${service}:${what}${suffix}`)
           }
         }
       }
-      return held.join(" ")
+      return entries
     }
+
+    const scopeClaim = (
+      snapshot: Snapshot,
+      caller: Caller,
+      service: string,
+      environment: string,
+      namespaces: ReadonlyArray<string>
+    ): string =>
+      [
+        ...held(snapshot, caller, service, environment, ""),
+        ...namespaces.flatMap((namespace) => held(snapshot, caller, service, namespace, `:${namespace}`))
+      ].join(" ")
 
     return Gate.of({
       peek,
       identify,
-      allows: (snapshot, caller, demand) =>
-        snapshot.decide(caller.userId, demand) === "allow" &&
-        (caller.scope === undefined || covers(caller.scope, demand.service, demand.action)),
-      identityToken: (snapshot, caller, { environment, method, path, service }) => {
+      allows: (snapshot, caller, demand) => {
+        const { action, namespaces, service } = demand
+        if (caller.scope !== undefined && !covers(caller.scope, service, action)) return false
+        if (snapshot.decide(caller.userId, demand) === "allow") return true
+        if (namespaces === undefined) return false
+        return namespaces.some(
+          (environment) => snapshot.decide(caller.userId, { environment, service, action }) === "allow"
+        )
+      },
+      identityToken: (snapshot, caller, { environment, method, namespaces = nowhere, path, service }) => {
         const now = nowSeconds()
         const safe = method === "GET" || method === "HEAD" || method === "OPTIONS"
         const generation = keys.generation()
         const audience = `${service}.${environment}`
         const mine = safe ? mintedFor(caller) : undefined
-        const reusable = mine?.get(audience)
+        // Two routes of one service may act on different namespaces: what one says is not for the other.
+        const kind = namespaces.length === 0 ? audience : `${audience} ${namespaces.join(" ")}`
+        const reusable = mine?.get(kind)
         if (
           reusable !== undefined &&
           now - reusable.mintedAt < identityReuse &&
@@ -256,7 +293,7 @@ const makeGate = (issuer: string) =>
           iat: now,
           exp: now + identityLifetime,
           jti: uuidv7(now * 1000),
-          scope: scopeClaim(snapshot, caller, service, environment),
+          scope: scopeClaim(snapshot, caller, service, environment, namespaces),
           roles: snapshot.roleNames(caller.userId),
           env: environment,
           sid: caller.sessionId,
@@ -264,7 +301,7 @@ const makeGate = (issuer: string) =>
           name: snapshot.users.get(caller.userId)?.name ?? "",
           ...(safe ? {} : { htm: method, htu: path })
         })
-        if (token !== undefined) mine?.set(audience, { token, mintedAt: now, version: snapshot.version, generation })
+        if (token !== undefined) mine?.set(kind, { token, mintedAt: now, version: snapshot.version, generation })
         return token
       }
     })

@@ -2,11 +2,11 @@
 import { randomBytes } from "node:crypto"
 import { Clock, Context, Deferred, Duration, Effect, Layer, Option, Stream } from "effect"
 import { BoundedMap } from "#shared/BoundedMap.ts"
-import type { Session as SessionView } from "#shared/api/auth.ts"
+import type { Session as SessionView, SessionKind } from "#shared/api/auth.ts"
 import { NotFound, type Unavailable } from "#shared/domain/errors.ts"
 import { SessionId, type UserId } from "#shared/domain/ids.ts"
 import { tokenHash } from "#shared/jws.ts"
-import { Database, SqlClient } from "#shared/sql.ts"
+import { Database, SqlClient, type SqlError } from "#shared/sql.ts"
 import { Audit } from "./Audit.ts"
 
 /** Milliseconds a session may be served from memory before the DB confirms it again. */
@@ -19,7 +19,7 @@ const touchEvery = 60_000
 /** A live session; times in milliseconds since the epoch. */
 export interface Session {
   readonly id: string
-  readonly kind: "browser" | "token"
+  readonly kind: SessionKind
   readonly userId: string
   readonly provider: string
   readonly authTime: number
@@ -66,6 +66,18 @@ export class Sessions extends Context.Service<
     readonly create: (
       input: NewSession
     ) => Effect.Effect<{ readonly id: SessionId; readonly secret: string }, Unavailable>
+    /**
+     * The session of a workload that has just proved who it is, for `seconds` from now: its present one goes on, so that a
+     * workload has one row however often it comes. None if its user is disabled or gone. For use inside a transaction.
+     */
+    readonly renewWorkload: (input: {
+      readonly userId: UserId
+      readonly provider: string
+      readonly label: string
+      readonly seconds: number
+      readonly userAgent: string | null
+      readonly ip: string
+    }) => Effect.Effect<Option.Option<Session>, SqlError.SqlError>
     readonly list: (
       userId: string,
       currentId: string,
@@ -88,7 +100,7 @@ export class Sessions extends Context.Service<
 
 interface Row {
   readonly id: string
-  readonly kind: "browser" | "token"
+  readonly kind: SessionKind
   readonly userId: string
   readonly provider: string
   readonly authTime: Date
@@ -260,6 +272,18 @@ const makeSessions = (limits: SessionLimits) =>
             RETURNING id`
         )
         return { id: SessionId.make(rows[0]!.id), secret }
+      }),
+      renewWorkload: Effect.fnUntraced(function* ({ ip, label, provider, seconds, userAgent, userId }) {
+        // One that has run out is over: the next is another, as for a person who logs in again.
+        yield* sql`DELETE FROM sessions WHERE user_id = ${userId} AND kind = 'workload' AND NOT (${live})`
+        const rows = yield* sql<Row>`
+          INSERT INTO sessions (kind, label, user_id, provider, auth_time, expires_at, user_agent, ip)
+          SELECT 'workload', ${label}, id, ${provider}, now(), now() + make_interval(secs => ${seconds}),
+            ${userAgent?.slice(0, 500) ?? null}, ${ip} FROM users WHERE id = ${userId} AND NOT disabled
+          ON CONFLICT (user_id) WHERE kind = 'workload' DO UPDATE SET label = excluded.label, auth_time = excluded.auth_time,
+            last_seen_at = now(), expires_at = excluded.expires_at, user_agent = excluded.user_agent, ip = excluded.ip
+          RETURNING ${columns}`
+        return Option.map(Option.fromNullishOr(rows[0]), toSession)
       }),
       list: Effect.fn("Sessions.list")(function* (userId, currentId, limit, after) {
         const rows = yield* database.run(

@@ -4,9 +4,11 @@ import { readFileSync } from "node:fs"
 import { Config, Duration, Effect, Redacted, Result, Schema } from "effect"
 import { ConfigInvalid, type Env, readConfig, secret, strongSecret } from "#shared/config.ts"
 import { Environment } from "#shared/domain/rights.ts"
+import { type KubernetesConfig, serviceAccountDirectory } from "#shared/kubernetes/config.ts"
 import { trustedNetworks } from "./clientAddress.ts"
 import type { ProviderConfig } from "./Providers.ts"
 import { isLoopback, parseSettings, type ProviderSettings, type SettingsFile } from "./settingsFile.ts"
+import { readWorkloads, type Workload } from "./workloadKeys.ts"
 
 const keys = Config.all({
   environment: Config.String("ENVIRONMENT"),
@@ -15,6 +17,13 @@ const keys = Config.all({
   file: Config.String("GATEWAY_FILE"),
   databaseUrl: secret("GATEWAY_DATABASE_URL"),
   secret: strongSecret("GATEWAY_SECRET"),
+  kubernetes: Config.all({
+    source: Config.String("GATEWAY_KUBERNETES").pipe(Config.withDefault("off")),
+    context: Config.succeed(undefined),
+    serviceHost: Config.String("KUBERNETES_SERVICE_HOST").pipe(Config.withDefault(undefined)),
+    servicePort: Config.String("KUBERNETES_SERVICE_PORT").pipe(Config.withDefault("443")),
+    serviceAccountDirectory: Config.succeed(serviceAccountDirectory)
+  }),
   sessionIdle: Config.Duration("GATEWAY_SESSION_IDLE").pipe(Config.withDefault(Duration.hours(12))),
   sessionAbsolute: Config.Duration("GATEWAY_SESSION_ABSOLUTE").pipe(Config.withDefault(Duration.days(7))),
   trustedProxies: Config.Array(Schema.Trim, "TRUSTED_PROXIES").pipe(Config.withDefault<ReadonlyArray<string>>([]))
@@ -36,8 +45,11 @@ export interface GatewayConfig {
   readonly trustedProxies: ReturnType<typeof trustedNetworks>
   readonly file: string
   readonly settings: SettingsFile
-  /** Of the file's text as it was read. */
+  /** Of the file's text, and of the keys it names, as they were read. */
   readonly settingsHash: string
+  readonly workloads: ReadonlyArray<Workload>
+  /** The API server that knows service accounts; undefined where there is none. */
+  readonly kubernetes: KubernetesConfig | undefined
   readonly providers: ReadonlyArray<ProviderConfig>
 }
 
@@ -65,6 +77,23 @@ export const readSettings = (file: string, publicUrl: string, hosts?: ReadonlyAr
       }
     }
     return { settings: settings.success, hash: createHash("sha256").update(text).digest("hex") }
+  })
+
+/** The settings with the keys of their workloads; a change of either is a change of the hash. */
+export const readGatewayFile = (
+  options: Pick<GatewayConfig, "environment" | "file" | "hosts" | "kubernetes" | "publicUrl">
+) =>
+  Effect.gen(function* () {
+    const { hash, settings } = yield* readSettings(options.file, options.publicUrl, options.hosts)
+    const { keys, workloads } = yield* readWorkloads(settings.workloads ?? [], options.environment)
+    const lost = workloads.find(({ identity }) => identity._tag === "Kubernetes")
+    if (options.kubernetes === undefined && lost !== undefined) {
+      return yield* new ConfigInvalid({
+        key: "GATEWAY_KUBERNETES",
+        detail: `is off, and workload "${lost.id}" is known by its service account`
+      })
+    }
+    return { settings, workloads, hash: createHash("sha256").update(hash).update(keys).digest("hex") }
   })
 
 const clientSecret = (provider: ProviderSettings, env: Env) =>
@@ -126,22 +155,27 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
         })
     })
     const hosts = [...new Set([publicUrl.hostname, ...read.hosts].map((host) => host.toLowerCase()))]
-    const { hash, settings } = yield* readSettings(read.file, publicUrl.origin, hosts)
+    const base = {
+      environment: read.environment,
+      publicUrl: publicUrl.origin,
+      hosts,
+      kubernetes: read.kubernetes.source === "off" ? undefined : read.kubernetes,
+      file: read.file
+    }
+    const { hash, settings, workloads } = yield* readGatewayFile(base)
     const providers: Array<ProviderConfig> = []
     for (const provider of settings.providers) {
       providers.push({ settings: provider, clientSecret: yield* clientSecret(provider, env) })
     }
     return {
-      environment: read.environment,
-      publicUrl: publicUrl.origin,
-      hosts,
+      ...base,
       databaseUrl: read.databaseUrl,
       secret: read.secret,
       limits: { idle: read.sessionIdle, absolute: read.sessionAbsolute },
       trustedProxies: networks,
-      file: read.file,
       settings,
       settingsHash: hash,
+      workloads,
       providers
     }
   })

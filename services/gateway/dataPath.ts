@@ -151,6 +151,7 @@ export const makeDataPath = (options: DataPathOptions) => {
       identity = options.gate.identityToken(snapshot, caller, {
         service: route.service,
         environment: route.environment,
+        namespaces: route.namespaces,
         method,
         // What the upstream will find in its request line, mount point included.
         path: upstream.slice(upstream.indexOf("/", 8))
@@ -223,7 +224,8 @@ export const makeDataPath = (options: DataPathOptions) => {
     if (caller.via === "cookie" && crossSite(method, headers, publicOrigin, route.origins)) {
       return errorAnswer(asked, problemOf(403, "cross_site", "this request comes from another site's page"))
     }
-    if (!options.gate.allows(snapshot, caller, { environment: route.environment, service: route.service, action })) {
+    const { environment, namespaces, service } = route
+    if (!options.gate.allows(snapshot, caller, { environment, namespaces, service, action })) {
       const scope = `${route.service}:${action}`
       const detail = `needs the right ${scope} in ${route.environment}`
       return errorAnswer(

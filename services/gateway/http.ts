@@ -30,8 +30,9 @@ import { routeDetails } from "./routeDetails.ts"
 import { Sessions } from "./Sessions.ts"
 import { tokenRoutes } from "./tokenEndpoint.ts"
 import { Tokens } from "./Tokens.ts"
+import type { Workloads } from "./Workloads.ts"
 
-export type Services = Directory | Gate | Keys | Logins | Providers | Rights | Sessions | Tokens
+export type Services = Directory | Gate | Keys | Logins | Providers | Rights | Sessions | Tokens | Workloads
 
 /** Own paths that ask by themselves who calls, if they ask at all. */
 const withoutLogin = [
@@ -442,6 +443,7 @@ export const makeHttp = (built: Built<Services>, options: Options) => {
 
   const endpoint = tokenRoutes({
     publicUrl: options.publicUrl,
+    environment: options.environment,
     callerOf,
     readForm: (request) => readText(request, 16 * 1024),
     sessionGrantType

@@ -166,14 +166,16 @@ export const makeOpenApi = (publicUrl: string, routes: () => RouteTable) => {
     const table = routes()
     const asked = table.routes.filter((route) => {
       if (route.public || table.find(host, route.path) !== route) return false
-      const { environment, service } = route
-      return route.rules.some(({ action }) => gate.allows(snapshot, caller, { environment, service, action }))
+      const { environment, namespaces, service } = route
+      return route.rules.some(({ action }) =>
+        gate.allows(snapshot, caller, { environment, namespaces, service, action })
+      )
     })
     const parts = yield* Effect.forEach(
       asked,
       (route) => {
-        const { environment, service } = route
-        const target = { environment, service, method: "GET", path: "" }
+        const { environment, namespaces, service } = route
+        const target = { environment, namespaces, service, method: "GET", path: "" }
         const identity = gate.identityToken(snapshot, caller, target)
         return Effect.map(Effect.result(partOf(table, route, identity, requestId)), (result) => ({ route, result }))
       },

@@ -1,8 +1,11 @@
 /** What the gateway's own routes say of themselves in its OpenAPI description; words and schemas only, must decide nothing. */
 import { Schema } from "effect"
 import {
+  accessTokenType,
+  exchangeGrantType,
   Grant,
   GrantPage,
+  jwtTokenType,
   Me,
   Role,
   RoleList,
@@ -74,13 +77,18 @@ export const routeDetails = {
     problems: [404, 422]
   }),
   token: detail({
-    summary: "An access token, for a browser session or a refresh token (RFC 6749)",
-    description: `\`grant_type\` is \`refresh_token\`, or \`${sessionGrantType}\` with a browser session's cookie. \`scope\` confines the token to some \`<service>:<action>\`; \`offline_access\` in it asks for a refresh token. A refusal also has the fields of RFC 6749 §5.2.`,
+    summary: "An access token, for a browser session, a refresh token or a workload's identity (RFC 6749, RFC 8693)",
+    description: `\`grant_type\` is \`refresh_token\`, or \`${sessionGrantType}\` with a browser session's cookie, or \`${exchangeGrantType}\` with a workload's \`subject_token\`: a Kubernetes service account token with the audience \`gateway.<environment>\`, or an assertion signed with the workload's own key. \`scope\` confines the token to some \`<service>:<action>\`; \`offline_access\` in it asks for a refresh token. A refusal also has the fields of RFC 6749 §5.2.`,
     tag: tokens,
     open: true,
     form: Schema.Struct({
-      grant_type: Schema.Literals(["refresh_token", sessionGrantType]),
+      grant_type: Schema.Literals(["refresh_token", sessionGrantType, exchangeGrantType]),
       refresh_token: text,
+      subject_token: text,
+      subject_token_type: Schema.optionalKey(Schema.Literal(jwtTokenType)),
+      requested_token_type: Schema.optionalKey(Schema.Literal(accessTokenType)),
+      audience: text,
+      resource: text,
       scope: text,
       label: text
     }),

@@ -8,6 +8,8 @@ export interface Route {
   readonly service: string
   readonly environment: string
   readonly audience: string
+  /** The other environments it acts on. */
+  readonly namespaces: ReadonlyArray<string>
   readonly public: boolean
   /** Origin of the upstream and the path it is mounted under there ("" if at its root). */
   readonly upstream: string
@@ -31,15 +33,17 @@ export interface RouteTable {
   readonly routes: ReadonlyArray<Route>
 }
 
-const compile = (settings: RouteSettings, environment: string): Route => {
+const compile = (settings: RouteSettings, ownEnvironment: string): Route => {
   const upstream = new URL(settings.upstream)
+  const environment = settings.environment ?? ownEnvironment
   const mounted = upstream.pathname.endsWith("/") ? upstream.pathname.slice(0, -1) : upstream.pathname
   return {
     id: settings.id,
     path: settings.path,
     service: settings.service,
-    environment: settings.environment ?? environment,
-    audience: `${settings.service}.${settings.environment ?? environment}`,
+    environment,
+    audience: `${settings.service}.${environment}`,
+    namespaces: (settings.namespaces ?? []).filter((namespace) => namespace !== environment),
     public: settings.public ?? false,
     upstream: upstream.origin + mounted,
     strip: settings.stripPrefix === true && settings.path !== "/" ? settings.path.length : 0,

@@ -1,12 +1,14 @@
 /** The gateway, composed: configuration → layers → data path and own routes; binds no port and names no runtime. */
 import { hkdfSync } from "node:crypto"
 import { ConfigProvider, Context, Duration, Effect, Layer, Redacted, Schedule } from "effect"
-import { type Env, processEnv } from "#shared/config.ts"
+import { ConfigInvalid, type Env, processEnv } from "#shared/config.ts"
+import { kubernetesLayer } from "#shared/kubernetes/config.ts"
 import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
 import { makeService, type Service } from "#shared/service.ts"
 import { Audit } from "./Audit.ts"
-import { type GatewayConfig, gatewayConfig, readSettings } from "./config.ts"
+import { ClusterTokens } from "./ClusterTokens.ts"
+import { type GatewayConfig, gatewayConfig, readGatewayFile } from "./config.ts"
 import { makeDataPath } from "./dataPath.ts"
 import { Directory } from "./Directory.ts"
 import { makeForwarder } from "./forwarder.ts"
@@ -23,15 +25,29 @@ import { Rights } from "./Rights.ts"
 import { makeRouteTable } from "./routeTable.ts"
 import { Sessions } from "./Sessions.ts"
 import { Tokens } from "./Tokens.ts"
+import type { Workload } from "./workloadKeys.ts"
+import { Workloads } from "./Workloads.ts"
 
 /** How long a request waits for the gateway DB before it is told that it is away. */
 const patience = "3 seconds"
 
-/** What the settings file says now: routes and seeds follow a changed file, a bad one leaves the old in force. */
+/** What the settings file says now: routes, seeds and workloads follow a changed file, a bad one leaves the old in force. */
 interface Live {
   routes: ReturnType<typeof makeRouteTable>
   seeds: Pick<GatewayConfig["settings"], "firstOwner" | "grants">
+  workloads: ReadonlyArray<Workload>
 }
+
+/** Who vouches for service accounts. An API server that is away does not stop the start. */
+const clusterTokens = ({ environment, kubernetes }: GatewayConfig): Layer.Layer<ClusterTokens, ConfigInvalid> =>
+  kubernetes === undefined
+    ? ClusterTokens.off
+    : ClusterTokens.layer({ audience: `gateway.${environment}` }).pipe(
+        Layer.provide(kubernetesLayer(kubernetes)),
+        Layer.catch(({ detail }) =>
+          Layer.effect(ClusterTokens, new ConfigInvalid({ key: "GATEWAY_KUBERNETES", detail }))
+        )
+      )
 
 const layers = (config: GatewayConfig, live: Live, env: Env) => {
   const { environment, limits, providers, publicUrl, secret } = config
@@ -50,7 +66,12 @@ const layers = (config: GatewayConfig, live: Live, env: Env) => {
     Directory.layer({ environment }),
     Providers.layer({ providers, publicUrl })
   )
-  return Layer.mergeAll(Gate.layer({ issuer: publicUrl }), Logins.layer({ publicUrl, seeds: () => live.seeds })).pipe(
+  const workloads = Workloads.layer({ publicUrl, environment, workloads: () => live.workloads })
+  return Layer.mergeAll(
+    Gate.layer({ issuer: publicUrl }),
+    Logins.layer({ publicUrl, seeds: () => live.seeds }),
+    Layer.provide(workloads, clusterTokens(config))
+  ).pipe(
     Layer.provideMerge(identity),
     Layer.provideMerge(stores),
     Layer.provideMerge(database),
@@ -64,17 +85,28 @@ const reloadSeconds = 2
 const reload = (config: GatewayConfig, live: Live) => {
   let seen = config.settingsHash
   let failed: string | undefined
-  return readSettings(config.file, config.publicUrl, config.hosts).pipe(
-    Effect.flatMap(({ hash, settings }) =>
+  return readGatewayFile(config).pipe(
+    Effect.flatMap(({ hash, settings, workloads }) =>
       Effect.suspend(() => {
         failed = undefined
         if (seen === hash) return Effect.void
         seen = hash
+        const same = workloads.filter((one) =>
+          live.workloads.some((other) => one.id === other.id && one.proof === other.proof)
+        )
+        live.workloads = workloads
         live.routes = makeRouteTable(settings.routes, config.environment, config.hosts)
         live.seeds = settings
-        return JSON.stringify(settings.providers) === JSON.stringify(config.settings.providers)
-          ? Effect.logInfo("settings file reloaded")
-          : Effect.logWarning("settings file reloaded; its providers take effect with the next start")
+        const told =
+          JSON.stringify(settings.providers) === JSON.stringify(config.settings.providers)
+            ? Effect.logInfo("settings file reloaded")
+            : Effect.logWarning("settings file reloaded; its providers take effect with the next start")
+        // With the DB away nobody gets in, and by the time it is back the sessions of ten minutes have run out or soon will.
+        const dismissed = Effect.ignore(
+          Workloads.use((service) => service.dismiss(same.map(({ id }) => id))),
+          { log: true }
+        )
+        return Effect.andThen(told, dismissed)
       })
     ),
     Effect.catch((error) => {
@@ -91,7 +123,8 @@ export const make = async (env: Env = processEnv()): Promise<Service> => {
   const config = await Effect.runPromise(gatewayConfig(env))
   const live: Live = {
     routes: makeRouteTable(config.settings.routes, config.environment, config.hosts),
-    seeds: config.settings
+    seeds: config.settings,
+    workloads: config.workloads
   }
   const streams = makeOpenStreams()
   const forwarder = makeForwarder()
@@ -112,9 +145,7 @@ export const make = async (env: Env = processEnv()): Promise<Service> => {
     }
     const allowed = ({ action, caller, route }: OpenStream) =>
       caller === undefined ||
-      (alive.has(caller.sessionId) &&
-        action !== undefined &&
-        gate.allows(snapshot, caller, { environment: route.environment, service: route.service, action }))
+      (alive.has(caller.sessionId) && action !== undefined && gate.allows(snapshot, caller, { ...route, action }))
     streams.recheck(allowed)
   }).pipe(Effect.ignore, Effect.repeat(Schedule.spaced("2 seconds")))
 

@@ -1,4 +1,4 @@
-/** The gateway's declarative file (YAML): providers, routes, seeds of rights; its schema and everything checkable offline. Must do no I/O but read secrets it names. */
+/** The gateway's declarative file (YAML): providers, routes, workloads, seeds of rights; its schema and everything checkable offline. Must do no I/O but read secrets it names. */
 import { Result, Schema } from "effect"
 import { parseDocument } from "yaml"
 import { ActionPattern, Environment, EnvironmentPattern, RoleName } from "#shared/domain/rights.ts"
@@ -59,6 +59,9 @@ const RuleSettings = Schema.Struct({
   action: ActionPattern
 })
 
+/** With what is held in each of more namespaces, an identity token would be too long for a header. */
+const maxNamespaces = 20
+
 /** A path of the public name → an upstream. What no rule of it names is refused. */
 export const RouteSettings = Schema.Struct({
   id: name,
@@ -70,6 +73,10 @@ export const RouteSettings = Schema.Struct({
   service: name,
   /** The environment that rights name; the gateway's own if absent. */
   environment: Schema.optionalKey(Environment),
+  /** Further environments it acts on: who holds the action in one of them passes, and the service decides by what is asked of it. */
+  namespaces: Schema.optionalKey(
+    Schema.Array(Environment).check(Schema.isMinLength(1), Schema.isMaxLength(maxNamespaces))
+  ),
   /** Anybody may call it, and it gets no identity. */
   public: Schema.optionalKey(Schema.Boolean),
   stripPrefix: Schema.optionalKey(Schema.Boolean),
@@ -90,6 +97,32 @@ const Person = Schema.Union([
 ])
 export type Person = typeof Person.Type
 
+const Namespace = Schema.String.check(
+  Schema.isPattern(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/u, { expected: "a Kubernetes namespace" })
+)
+const ServiceAccountName = Schema.String.check(
+  Schema.isPattern(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/u, { expected: "the name of a Kubernetes service account" })
+)
+
+/** A program that is known by its Kubernetes service account or, in development and CI, by a key of its own, and the role it gets once. */
+export const WorkloadSettings = Schema.Struct({
+  id: name,
+  label: Schema.optionalKey(
+    Schema.String.check(
+      Schema.isPattern(/^[\p{L}\p{N}\p{P}\p{S} ]{1,100}$/u, { expected: "1 to 100 printable characters" })
+    )
+  ),
+  role: RoleName,
+  /** Where it holds the role; this gateway's environment if absent. */
+  environment: Schema.optionalKey(Environment),
+  identity: Schema.Union([
+    Schema.Struct({ kubernetes: Schema.Struct({ namespace: Namespace, serviceAccount: ServiceAccountName }) }),
+    /** A file with a public JWK or JWKS (ES256); the workload signs assertions with the private half. */
+    Schema.Struct({ key: Schema.Struct({ file: Schema.NonEmptyString }) })
+  ])
+})
+export type WorkloadSettings = typeof WorkloadSettings.Type
+
 export const SettingsFile = Schema.Struct({
   providers: Schema.Array(ProviderSettings),
   routes: Schema.Array(RouteSettings),
@@ -98,7 +131,8 @@ export const SettingsFile = Schema.Struct({
   /** Grants given once, at the person's first login after the seed appears. */
   grants: Schema.optionalKey(
     Schema.Array(Schema.Struct({ person: Person, role: RoleName, environment: EnvironmentPattern }))
-  )
+  ),
+  workloads: Schema.optionalKey(Schema.Array(WorkloadSettings))
 })
 export type SettingsFile = typeof SettingsFile.Type
 
@@ -112,6 +146,9 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
 }
 
 const decode = Schema.decodeUnknownResult(SettingsFile, { errors: "all", onExcessProperty: "error" })
+
+/** What workloads have for a provider: their users and sessions name it. */
+export const workloadProvider = "workload"
 
 /** Paths the gateway answers itself. */
 export const ownPaths = ["/auth", "/.well-known", "/openapi"] as const
@@ -155,6 +192,7 @@ const contradictions = (settings: SettingsFile, publicUrl: string): Array<string
   settings.providers.forEach((provider, index) => {
     const at = `/providers/${index}`
     if (providers.has(provider.id)) faults.push(`${at}: a second provider "${provider.id}"`)
+    if (provider.id === workloadProvider) faults.push(`${at}: "${workloadProvider}" is what workloads come from`)
     providers.add(provider.id)
     const addresses =
       provider.kind === "github" ? [provider.baseUrl, provider.apiUrl] : "issuer" in provider ? [provider.issuer] : []
@@ -201,6 +239,29 @@ const contradictions = (settings: SettingsFile, publicUrl: string): Array<string
       faults.push(`${at}: a public route names methods, not actions`)
     }
     if (route.public !== true && (route.rules ?? []).length === 0) faults.push(`${at}: no rule: nobody could use it`)
+    if (route.public === true && route.namespaces !== undefined) {
+      faults.push(`${at}: a public route asks for no right in any namespace`)
+    }
+    if (new Set(route.namespaces).size < (route.namespaces ?? []).length) faults.push(`${at}: a namespace twice`)
+  })
+  return [...faults, ...workloadContradictions(settings.workloads ?? [])]
+}
+
+const workloadContradictions = (workloads: ReadonlyArray<WorkloadSettings>): Array<string> => {
+  const faults: Array<string> = []
+  const ids = new Set<string>()
+  const identities = new Map<string, string>()
+  workloads.forEach(({ id, identity }, index) => {
+    const at = `/workloads/${index}`
+    if (ids.has(id)) faults.push(`${at}: a second workload "${id}"`)
+    ids.add(id)
+    const proof =
+      "key" in identity
+        ? `the key ${identity.key.file}`
+        : `the service account ${identity.kubernetes.namespace}/${identity.kubernetes.serviceAccount}`
+    const other = identities.get(proof)
+    if (other !== undefined) faults.push(`${at}: ${proof} is already that of workload "${other}"`)
+    identities.set(proof, id)
   })
   return faults
 }

@@ -1,5 +1,6 @@
 /** The OAuth endpoints for programs (RFC 6749, 7009, 7517, 8414): `/auth/token`, `/auth/revoke`, keys and metadata; must not set a cookie. */
 import { Effect, Option, Schema } from "effect"
+import { accessTokenType, exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { type Forbidden, PayloadTooLarge, type Unauthorized, type Unavailable } from "#shared/domain/errors.ts"
 import { UserId } from "#shared/domain/ids.ts"
 import { problemOf } from "#shared/problem.ts"
@@ -8,9 +9,11 @@ import type { Caller, Gate } from "./Gate.ts"
 import { Keys } from "./Keys.ts"
 import { Sessions } from "./Sessions.ts"
 import { Tokens } from "./Tokens.ts"
+import { Workloads } from "./Workloads.ts"
 
 interface Options {
   readonly publicUrl: string
+  readonly environment: string
   readonly sessionGrantType: string
   readonly callerOf: (request: Request) => Effect.Effect<Caller, Unauthorized | Forbidden | Unavailable, Gate>
   readonly readForm: (request: Request) => Promise<string>
@@ -23,7 +26,8 @@ class OAuthRefusal extends Schema.TaggedError<OAuthRefusal>()("OAuthRefusal", {
     "invalid_grant",
     "invalid_scope",
     "unsupported_grant_type",
-    "invalid_client"
+    "invalid_client",
+    "invalid_target"
   ]),
   detail: Schema.String,
   status: Schema.Int
@@ -107,6 +111,43 @@ export const tokenRoutes = (options: Options) => {
     ).pipe(Effect.catchTag("InvalidGrant", (error) => refuse("invalid_grant", error.detail)))
   })
 
+  /** RFC 8693 §2.1, for workloads: no delegation, and nothing but an access token for this gateway. */
+  const byExchange = Effect.fnUntraced(function* (
+    request: Request,
+    visit: Visit,
+    form: (name: string) => string | undefined
+  ) {
+    const subjectToken = form("subject_token")
+    if (subjectToken === undefined) return yield* refuse("invalid_request", "subject_token is missing")
+    if (form("subject_token_type") !== jwtTokenType) {
+      return yield* refuse("invalid_request", `subject_token_type must be ${jwtTokenType}`)
+    }
+    if ((form("requested_token_type") ?? accessTokenType) !== accessTokenType) {
+      return yield* refuse("invalid_request", `requested_token_type can only be ${accessTokenType}`)
+    }
+    if (form("actor_token") !== undefined || form("actor_token_type") !== undefined) {
+      return yield* refuse("invalid_request", "nobody acts for another here: no actor_token is taken")
+    }
+    const targets = [options.publicUrl, `gateway.${options.environment}`]
+    for (const target of [form("audience"), form("resource")]) {
+      if (target !== undefined && !targets.includes(target)) {
+        return yield* refuse("invalid_target", "the access token is for this gateway alone")
+      }
+    }
+    const { offline, scope } = yield* readScope(form("scope"))
+    if (offline) return yield* refuse("invalid_scope", "a workload shows its identity again: it gets no refresh token")
+    const answer = yield* Workloads.use((workloads) =>
+      workloads.exchange({
+        subjectToken,
+        scope,
+        userAgent: request.headers.get("user-agent"),
+        ip: visit.clientAddress,
+        requestId: visit.requestId
+      })
+    ).pipe(Effect.catchTag("InvalidGrant", (error) => refuse("invalid_grant", error.detail)))
+    return { ...answer, issued_token_type: accessTokenType }
+  })
+
   const headers = { "cache-control": "no-store" }
   const settled = <R>(
     visit: Visit,
@@ -130,12 +171,16 @@ export const tokenRoutes = (options: Options) => {
           const form = yield* readForm(request)
           const grant = form("grant_type")
           if (grant === undefined) return yield* refuse("invalid_request", "grant_type is missing")
-          if (grant !== "refresh_token" && grant !== options.sessionGrantType) {
-            return yield* refuse("unsupported_grant_type", "this grant type is not supported")
+          switch (grant) {
+            case "refresh_token":
+              return Response.json(yield* byRefresh(visit, form), { headers })
+            case options.sessionGrantType:
+              return Response.json(yield* bySession(request, visit, form), { headers })
+            case exchangeGrantType:
+              return Response.json(yield* byExchange(request, visit, form), { headers })
+            default:
+              return yield* refuse("unsupported_grant_type", "this grant type is not supported")
           }
-          const answer =
-            grant === "refresh_token" ? yield* byRefresh(visit, form) : yield* bySession(request, visit, form)
-          return Response.json(answer, { headers })
         })
       ),
     revoke: (request: Request, visit: Visit) =>
@@ -164,7 +209,7 @@ export const tokenRoutes = (options: Options) => {
       token_endpoint: `${options.publicUrl}/auth/token`,
       revocation_endpoint: `${options.publicUrl}/auth/revoke`,
       jwks_uri: `${options.publicUrl}/.well-known/jwks.json`,
-      grant_types_supported: ["refresh_token", options.sessionGrantType],
+      grant_types_supported: ["refresh_token", options.sessionGrantType, exchangeGrantType],
       response_types_supported: [],
       token_endpoint_auth_methods_supported: ["none"]
     }

@@ -20,6 +20,10 @@ export const User = Schema.Struct({
 })
 export type User = typeof User.Type
 
+/** How a session came about: a person's browser, a token family they gave to a client, or a workload's exchanged identity. */
+export const SessionKind = Schema.Literals(["browser", "token", "workload"])
+export type SessionKind = typeof SessionKind.Type
+
 /** GET /auth/me: who am I and what may I do here; the browser shows only what `rights` allow. */
 export const Me = Schema.Struct({
   user: User,
@@ -28,17 +32,17 @@ export const Me = Schema.Struct({
   rights: Schema.Array(Right),
   session: Schema.Struct({
     id: SessionId,
-    kind: Schema.Literals(["browser", "token"]),
+    kind: SessionKind,
     authTime: time,
     expiresAt: time
   })
 })
 export type Me = typeof Me.Type
 
-/** One row of GET /auth/sessions: a browser session, or a token family handed to a client with `offline_access`. */
+/** One row of GET /auth/sessions: the caller's own, so one of kind `workload` only where a workload asks. */
 export const Session = Schema.Struct({
   id: SessionId,
-  kind: Schema.Literals(["browser", "token"]),
+  kind: SessionKind,
   label: Schema.String,
   current: Schema.Boolean,
   createdAt: time,
@@ -54,9 +58,17 @@ export const SessionPage = page(Session)
 /** The grant type by which a logged-in browser session gets a token for itself (an extension grant, RFC 6749 §4.5). */
 export const sessionGrantType = "urn:gatehouse:grant-type:session"
 
+/** The grant type by which a workload exchanges its Kubernetes or CI identity token for an access token (RFC 8693). */
+export const exchangeGrantType = "urn:ietf:params:oauth:grant-type:token-exchange"
+/** What a workload shows (RFC 8693 §3): a service account token, or an assertion signed with its own key. */
+export const jwtTokenType = "urn:ietf:params:oauth:token-type:jwt"
+/** What it gets for it. */
+export const accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
+
 /**
  * Answer of POST /auth/token (RFC 6749 §5.1). `expires_in` in seconds, at most 600. `refresh_token` only where
- * `offline_access` was asked for, or a refresh token was used; each use returns a new one.
+ * `offline_access` was asked for, or a refresh token was used; each use returns a new one. `issued_token_type` only after
+ * an exchange.
  */
 export const TokenResponse = Schema.Struct({
   access_token: Schema.String,
@@ -64,7 +76,8 @@ export const TokenResponse = Schema.Struct({
   expires_in: Schema.Int,
   scope: Schema.String,
   env: Schema.String,
-  refresh_token: Schema.optionalKey(Schema.String)
+  refresh_token: Schema.optionalKey(Schema.String),
+  issued_token_type: Schema.optionalKey(Schema.Literal(accessTokenType))
 })
 export type TokenResponse = typeof TokenResponse.Type
 

@@ -6,8 +6,10 @@ const seconds = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 /**
  * Claims of the identity token (RFC 9068 profile, `typ: at+jwt`, ES256) that the gateway sends to one service as
  * `X-Gatehouse-Identity`. `aud` is `<service>.<environment>`; times are seconds since the epoch; `scope` is the
- * space-separated list of `<service>:<action>` the user holds there. `htm` and `htu` (method, and path without query)
- * are present for every method that can change something and bind the token to that one request.
+ * space-separated list of `<service>:<action>` the user holds there; for a service that acts on further namespaces also
+ * `<service>:<action>:<namespace>` for what they hold in each of those. An action may be `*`, and `!` before an entry denies
+ * it. `htm` and `htu` (method, and path without query) are present for every method that can change something and bind the
+ * token to that one request.
  */
 export const IdentityClaims = Schema.Struct({
   iss: Schema.String,
@@ -35,13 +37,25 @@ export interface Principal {
   readonly sessionId: string
   readonly environment: string
   readonly roles: ReadonlyArray<string>
-  /** `<service>:<action>`; an action `*` is already resolved by `may`. */
+  /** `<service>:<action>` and `<service>:<action>:<namespace>`; what `*` and `!` in them mean is for `may` to say. */
   readonly scopes: ReadonlySet<string>
   /** When the person last proved who they are, seconds since the epoch. */
   readonly authTime: number
 }
 
-/** Whether the principal holds `action` on `service` in the token's own environment. */
-export const may = (principal: Principal, service: string, action: string): boolean =>
-  !principal.scopes.has(`!${service}:${action}`) &&
-  (principal.scopes.has(`${service}:${action}`) || principal.scopes.has(`${service}:*`))
+/**
+ * Whether the principal holds `action` on `service` in a namespace; without one, in the token's own environment. What is
+ * held in one namespace says nothing about another.
+ */
+export const may = (
+  { environment, scopes }: Pick<Principal, "environment" | "scopes">,
+  service: string,
+  action: string,
+  namespace: string = environment
+): boolean => {
+  const there = namespace === environment ? "" : `:${namespace}`
+  return (
+    !scopes.has(`!${service}:${action}${there}`) &&
+    (scopes.has(`${service}:${action}${there}`) || scopes.has(`${service}:*${there}`))
+  )
+}

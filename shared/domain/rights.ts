@@ -133,5 +133,11 @@ export const builtInRoles: ReadonlyArray<Role> = [
     builtIn: true,
     rights: [...viewing, ...all("admin", "approve")]
   },
+  {
+    name: "watchman",
+    description: "The scheduler's own: reads workloads, proposes to admin",
+    builtIn: true,
+    rights: [...all("admin", "read", "propose"), ...all("monitor", "read"), ...all("scheduler", "read")]
+  },
   { name: "owner", description: "May do everything, rights included", builtIn: true, rights: all("*", "*") }
 ]

@@ -430,6 +430,20 @@ describe("R25: somebody may always change rights", () => {
       expect(await own.database.query("SELECT 1 FROM users WHERE disabled")).toEqual([])
     }))
 
+  test("a workload that may change rights is no owner that could be left alone with them", () =>
+    fresh(async (own, ask, [one, two]) => {
+      const workload = await own.person()
+      await own.database.query(`UPDATE users SET provider = 'workload' WHERE id = '${workload.userId}'`)
+      expect((await ask("DELETE", `/auth/grants/${await grantOf(own, two!)}`)).status).toBe(204)
+      const last = await grantOf(own, one!)
+      expect((await ask("DELETE", `/auth/grants/${last}`)).status).toBe(409)
+      expect((await ask("DELETE", `/auth/grants/${last}`, undefined, workload)).status).toBe(409)
+      expect((await ask("PATCH", `/auth/users/${one!.userId}`, { disabled: true }, workload)).status).toBe(409)
+      // Its own right is one that an owner may take.
+      expect((await ask("DELETE", `/auth/grants/${await grantOf(own, workload)}`)).status).toBe(204)
+      expect((await ask("GET", "/auth/users")).status).toBe(200)
+    }))
+
   test("two owners who remove each other at the same time leave one", () =>
     fresh(async (own, ask, [one, two]) => {
       const [mine, others] = await Promise.all([grantOf(own, one!), grantOf(own, two!)])

@@ -1,7 +1,7 @@
 /** R10 and R15 at the token endpoint: what an access token says, how a refresh token changes hands, and how requests are refused. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { decodeJwt, decodeProtectedHeader } from "jose"
-import { sessionGrantType, type TokenResponse } from "#shared/api/auth.ts"
+import { exchangeGrantType, sessionGrantType, type TokenResponse } from "#shared/api/auth.ts"
 import { tokenHash } from "#shared/jws.ts"
 import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
 
@@ -344,6 +344,6 @@ test("RFC 8414: the metadata names the issuer and where things are", async () =>
     token_endpoint: `${gateway.origin}/auth/token`,
     revocation_endpoint: `${gateway.origin}/auth/revoke`,
     jwks_uri: `${gateway.origin}/.well-known/jwks.json`,
-    grant_types_supported: ["refresh_token", sessionGrantType]
+    grant_types_supported: ["refresh_token", sessionGrantType, exchangeGrantType]
   })
 })

@@ -1,5 +1,6 @@
 /** R20: a setting that is unknown, missing, weak or unsafe stops the start, by its key's name and never by its value. */
 import { afterAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
+import { generateKeyPairSync } from "node:crypto"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -68,6 +69,48 @@ test("secrets come from files too, without their last line end", () => {
   expect(result.success.providers[0]!.clientSecret).toBe("from the file")
 })
 
+const workloadPair = generateKeyPairSync("ec", { namedCurve: "P-256" })
+const workloadKey = workloadPair.publicKey.export({ format: "jwk" })
+const withWorkload = (key: object | string): Env => ({
+  GATEWAY_FILE: file(
+    stringify(
+      settings({
+        workloads: [
+          {
+            id: "ci",
+            role: "viewer",
+            identity: { key: { file: file(typeof key === "string" ? key : JSON.stringify(key)) } }
+          }
+        ]
+      })
+    )
+  )
+})
+const privateJwk = workloadPair.privateKey.export({ format: "jwk" })
+const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" })
+const p384 = generateKeyPairSync("ec", { namedCurve: "P-384" }).publicKey.export({ format: "jwk" })
+const wrongKeys: ReadonlyArray<readonly [what: string, content: object | string, detail: string]> = [
+  ["no JSON", "planted-secret", "is no public JWK or JWKS"],
+  ["nothing", "", "is no public JWK or JWKS"],
+  ["no key", { keys: [] }, "is no public JWK or JWKS"],
+  ["an RSA key", rsa, "is no public JWK or JWKS"],
+  ["a key of another curve", p384, "is no public JWK or JWKS"],
+  ["a key for HS256", { kty: "oct", k: "planted-secret" }, "is no public JWK or JWKS"],
+  ["a key for encryption", { ...workloadKey, use: "enc" }, "is no public JWK or JWKS"],
+  ["a key for another algorithm", { ...workloadKey, alg: "ES384" }, "is no public JWK or JWKS"],
+  ["a point off the curve", { ...workloadKey, x: workloadKey.y, y: workloadKey.x }, "no point of P-256"],
+  ["a private key", privateJwk, "holds a private key"],
+  ["a private key among public ones", { keys: [workloadKey, { ...privateJwk, kid: "b" }] }, "holds a private key"],
+  ["two keys of one id", { keys: [workloadKey, workloadKey] }, "two keys of one id"]
+]
+test("workloads are read with their keys, which alone are looked at", () => {
+  const result = read(withWorkload({ keys: [{ ...workloadKey, kid: "one", "x-note": 1 }] }))
+  if (Result.isFailure(result)) throw result.failure
+  const [workload] = result.success.workloads
+  expect(workload).toMatchObject({ id: "ci", label: "ci", role: "viewer", environment: "prod" })
+  const { identity } = workload!
+  expect(identity._tag === "Key" && [...identity.keys.keys()]).toEqual(["one"])
+})
 const wrong: ReadonlyArray<readonly [what: string, env: Env, key: string]> = [
   ["an unknown key of ours", { GATEWAY_SESION_IDLE: "planted-value" }, "GATEWAY_SESION_IDLE"],
   ["another unknown key of ours", { TRUSTED_PROXY: "planted-value" }, "TRUSTED_PROXY"],
@@ -131,6 +174,50 @@ const wrong: ReadonlyArray<readonly [what: string, env: Env, key: string]> = [
       )
     },
     "/providers/0/clientSecret"
+  ],
+  ...wrongKeys.map(
+    ([what, content, detail]) => [`a workload's key file with ${what}`, withWorkload(content), detail] as const
+  ),
+  [
+    "a workload's key file that is not there",
+    {
+      GATEWAY_FILE: file(
+        stringify(settings({ workloads: [{ id: "ci", role: "viewer", identity: { key: { file: "/nowhere/x" } } }] }))
+      )
+    },
+    "workloads.ci.identity.key.file: the file /nowhere/x cannot be read"
+  ],
+  [
+    "one key for two workloads",
+    {
+      GATEWAY_FILE: file(
+        stringify(
+          settings({
+            workloads: ["ci", "two"].map((id) => ({
+              id,
+              role: "viewer",
+              identity: { key: { file: file(JSON.stringify(workloadKey)) } }
+            }))
+          })
+        )
+      )
+    },
+    'workloads.two.identity.key.file: the same key is that of workload "ci"'
+  ],
+  [
+    "a workload of Kubernetes without Kubernetes",
+    {
+      GATEWAY_FILE: file(
+        stringify(
+          settings({
+            workloads: [
+              { id: "a", role: "viewer", identity: { kubernetes: { namespace: "prod", serviceAccount: "a" } } }
+            ]
+          })
+        )
+      )
+    },
+    "GATEWAY_KUBERNETES: is off"
   ],
   ["an idle limit that is no duration", { GATEWAY_SESSION_IDLE: "planted-value" }, "GATEWAY_SESSION_IDLE"],
   ["an absolute limit beyond what cookies live", { GATEWAY_SESSION_ABSOLUTE: "401 days" }, "GATEWAY_SESSION_ABSOLUTE"],

@@ -1,6 +1,9 @@
 /** The gateway DB's schema: made once, however many gateways start at once, with the built-in roles and the rules it keeps by itself. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { Effect, Redacted, References } from "effect"
+import { migrations } from "#gateway/migrations/index.ts"
 import { builtInRoles } from "#shared/domain/rights.ts"
+import { Database, type Migrations } from "#shared/sql.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
 import { type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
 
@@ -21,7 +24,10 @@ afterAll(async () => {
 })
 
 test("three gateways that start at once on an empty DB migrate it once and share one pair of keys", async () => {
-  expect(await database.query("SELECT name FROM effect_sql_migrations")).toEqual([{ name: "identity" }])
+  expect(await database.query("SELECT name FROM effect_sql_migrations")).toEqual([
+    { name: "identity" },
+    { name: "workloads" }
+  ])
   expect(await database.query("SELECT state FROM signing_keys ORDER BY state")).toEqual([
     { state: "current" },
     { state: "next" }
@@ -74,4 +80,48 @@ test("who is removed leaves no session, grant or token behind", async () => {
     expect(await database.query(`SELECT 1 FROM ${table} WHERE user_id = '${person.userId}'`)).toEqual([])
   }
   expect(await database.query("SELECT 1 FROM refresh_tokens")).toEqual([])
+})
+
+const migrate = (old: FreshDatabase, some: Migrations) =>
+  Effect.flatMap(Database, (db) => db.ready).pipe(
+    Effect.provide(
+      Database.layer({ name: "db", url: Redacted.make(old.url), applicationName: "test", migrations: some })
+    ),
+    Effect.provideService(References.MinimumLogLevel, "None"),
+    Effect.runPromise
+  )
+test("a DB of the first release gets the role of the scheduler once, and keeps what its owners made", async () => {
+  const old = await freshDatabase("gateway")
+  try {
+    await migrate(old, { "0001_identity": migrations["0001_identity"]! })
+    // As the first release left it: without the role, with one that its owners have changed and one session.
+    await old.query("DELETE FROM roles WHERE name = 'watchman'")
+    await old.query("UPDATE roles SET description = 'ours' WHERE name = 'viewer'")
+    await old.query("DELETE FROM role_rights WHERE role = 'viewer'")
+    await migrate(old, migrations)
+    await migrate(old, migrations)
+    const rights = await old.query("SELECT service, action FROM role_rights WHERE role = 'watchman' ORDER BY position")
+    const watchman = builtInRoles.find(({ name }) => name === "watchman")!
+    expect(rights).toEqual(watchman.rights.map(({ action, service }) => ({ service, action })))
+    expect(await old.query("SELECT built_in FROM roles WHERE name = 'watchman'")).toEqual([{ built_in: true }])
+    expect(await old.query("SELECT description FROM roles WHERE name = 'viewer'")).toEqual([{ description: "ours" }])
+    expect(await old.query("SELECT 1 FROM role_rights WHERE role = 'viewer'")).toEqual([])
+  } finally {
+    await old.drop()
+  }
+})
+test("a role that an owner has made under the name of a new one stays theirs", async () => {
+  const old = await freshDatabase("gateway")
+  try {
+    await migrate(old, { "0001_identity": migrations["0001_identity"]! })
+    await old.query("UPDATE roles SET built_in = false, description = 'ours' WHERE name = 'watchman'")
+    await old.query("DELETE FROM role_rights WHERE role = 'watchman'")
+    await migrate(old, migrations)
+    expect(await old.query("SELECT built_in, description FROM roles WHERE name = 'watchman'")).toEqual([
+      { built_in: false, description: "ours" }
+    ])
+    expect(await old.query("SELECT 1 FROM role_rights WHERE role = 'watchman'")).toEqual([])
+  } finally {
+    await old.drop()
+  }
 })

@@ -12,6 +12,23 @@ const route = (id: string, path: string, more: Partial<RouteSettings> = {}): Rou
   ...more
 })
 
+test("a route's namespaces are the others it acts on, beside its own environment", () => {
+  const table = makeRouteTable(
+    [
+      route("a", "/a"),
+      route("b", "/b", { namespaces: ["test", "prod", "dev"] }),
+      route("c", "/c", { environment: "prod", namespaces: ["test", "prod"] })
+    ],
+    "test",
+    ["one.test"]
+  )
+  expect(table.routes.map(({ audience, namespaces }) => [audience, namespaces])).toEqual([
+    ["a.test", []],
+    ["b.test", ["prod", "dev"]],
+    ["c.prod", ["test"]]
+  ])
+})
+
 describe("the most specific route of the host decides", () => {
   const table = makeRouteTable(
     [

@@ -39,6 +39,7 @@ test("a file with every setting is taken", () => {
         ...route,
         hosts: ["gate.test"],
         environment: "prod",
+        namespaces: ["prod", "nightly"],
         stripPrefix: true,
         allowCharacters: [";"],
         origins: ["https://friend.test"],
@@ -49,7 +50,11 @@ test("a file with every setting is taken", () => {
       { id: "open", path: "/", upstream: "http://b/under", service: "b", public: true }
     ],
     firstOwner: { provider: "own", subject: "1" },
-    grants: [{ person: { provider: "hub", email: "a@b.test" }, role: "viewer", environment: "*" }]
+    grants: [{ person: { provider: "hub", email: "a@b.test" }, role: "viewer", environment: "*" }],
+    workloads: [
+      { id: "scheduler", role: "watchman", identity: { kubernetes: { namespace: "prod", serviceAccount: "a.b" } } },
+      { id: "ci", label: "Our CI", role: "operator", environment: "dev", identity: { key: { file: "/ci.jwk" } } }
+    ]
   }
   expect(faults(content)).toEqual([])
 })
@@ -236,5 +241,70 @@ describe("providers and seeds", () => {
       { ...hub, apiUrl: "http://api.test" }
     ])
       oneFault(faults({ providers: [provider], routes: [] }), "over https")
+  })
+})
+
+describe("namespaces", () => {
+  test("are environments, each once, twenty at most, and not of a public route", () => {
+    for (const [namespaces, part] of [
+      [[], "/routes/0/namespaces"],
+      [["Prod"], "/routes/0/namespaces/0"],
+      [["*"], "/routes/0/namespaces/0"],
+      [["prod", "prod"], "a namespace twice"],
+      [Array.from({ length: 21 }, (_, n) => `n${n}`), "/routes/0/namespaces"]
+    ] as const) {
+      oneFault(withRoutes({ ...route, namespaces }), part)
+    }
+    oneFault(withRoutes({ ...route, rules: undefined, public: true, namespaces: ["prod"] }), "public route")
+  })
+})
+
+describe("workloads", () => {
+  const workload = { id: "one", role: "watchman", identity: { key: { file: "/one.jwk" } } }
+  const account = (namespace: string, serviceAccount: string) => ({ kubernetes: { namespace, serviceAccount } })
+  const withWorkloads = (...workloads: ReadonlyArray<object>) => faults({ providers: [hub], routes: [], workloads })
+  test("have an id and an identity of their own", () => {
+    oneFault(withWorkloads(workload, { ...workload, identity: { key: { file: "/b" } } }), "/workloads/1", `"one"`)
+    oneFault(withWorkloads(workload, { ...workload, id: "two" }), "/workloads/1", "/one.jwk", `"one"`)
+    const identity = account("prod", "a")
+    oneFault(
+      withWorkloads({ ...workload, identity }, { ...workload, id: "two", identity }),
+      "/workloads/1",
+      "prod/a",
+      `"one"`
+    )
+    expect(withWorkloads({ ...workload, identity }, { ...workload, id: "two", identity: account("dev", "a") })).toEqual(
+      []
+    )
+  })
+  test("of another form are refused with their place", () => {
+    for (const [changes, place] of [
+      [{ id: "One" }, "/workloads/0/id"],
+      [{ role: "Watchman" }, "/workloads/0/role"],
+      [{ role: undefined }, "/workloads/0/role"],
+      [{ environment: "*" }, "/workloads/0/environment"],
+      [{ label: "a\nb" }, "/workloads/0/label"],
+      [{ label: "" }, "/workloads/0/label"],
+      [{ identity: undefined }, "/workloads/0/identity"],
+      [{ identity: {} }, "/workloads/0/identity"],
+      [{ identity: { key: { file: "" } } }, "/workloads/0/identity"],
+      [{ identity: { key: { file: "/a", jwk: {} } } }, "/workloads/0/identity"],
+      [{ identity: { ...account("a", "b"), key: { file: "/a" } } }, "/workloads/0/identity"],
+      [{ identity: account("a.b", "b") }, "/workloads/0/identity"],
+      [{ identity: account("a", "B") }, "/workloads/0/identity"],
+      [{ identity: account("a", "b:c") }, "/workloads/0/identity"],
+      [{ identity: account("*", "b") }, "/workloads/0/identity"],
+      [{ rights: [] }, "/workloads/0/rights"]
+    ] as const) {
+      const found = withWorkloads({ ...workload, ...changes })
+      expect([changes, found.length > 0, found.every((fault) => fault.startsWith(place))]).toEqual([
+        changes,
+        true,
+        true
+      ])
+    }
+  })
+  test("are no identity provider, and no provider may be called so", () => {
+    oneFault(faults({ providers: [{ ...hub, id: "workload" }], routes: [] }), "/providers/0", "workload")
   })
 })

@@ -1,7 +1,17 @@
 /** Signatures: only a compact ES256 JWS of a known key with exactly our header is valid (RFC 8725). */
 import { describe, expect, test } from "bun:test"
 import { createHmac, generateKeyPairSync, sign } from "node:crypto"
-import { type KeyObject, privateKeyOf, publicKeyOf, signJws, tokenHash, verifyJws } from "#shared/jws.ts"
+import { calculateJwkThumbprint } from "jose"
+import {
+  type KeyObject,
+  privateKeyOf,
+  publicKeyOf,
+  signJws,
+  thumbprintOf,
+  tokenHash,
+  unverifiedClaims,
+  verifyJws
+} from "#shared/jws.ts"
 
 const pair = generateKeyPairSync("ec", { namedCurve: "P-256" })
 const foreign = generateKeyPairSync("ec", { namedCurve: "P-256" })
@@ -134,4 +144,33 @@ test("remembers a token by a hash that is not the token", () => {
   expect(tokenHash(good).length).toBeGreaterThanOrEqual(43)
   expect(tokenHash(good)).toBe(tokenHash(`${good}`))
   expect(tokenHash(good)).not.toBe(tokenHash(`${good}A`))
+})
+
+test("names a key by its RFC 7638 thumbprint, the same for both halves and whatever else its JWK says", async () => {
+  const jwk = pair.publicKey.export({ format: "jwk" })
+  const expected = await calculateJwkThumbprint(jwk as never, "sha256")
+  for (const one of [jwk, pair.privateKey.export({ format: "jwk" }), { ...jwk, kid: "x", use: "sig" }]) {
+    expect(thumbprintOf(one)).toBe(expected)
+  }
+})
+
+test("reads what a token of any algorithm claims, and nothing of what is none", () => {
+  expect(unverifiedClaims(good)).toEqual(claims)
+  expect(unverifiedClaims(`${encode({ alg: "RS256" })}.${encode({ iss: "x" })}.${"A".repeat(342)}`)).toEqual({
+    iss: "x"
+  })
+  for (const bad of [
+    "",
+    "nonsense",
+    `${encode({})}.${encode({})}`,
+    `${encode({})}.${encode({})}.`,
+    `${good}.x`,
+    `${good}=`,
+    ` ${good}`,
+    `${encode({})}.${encode([])}.AAAA`,
+    `${encode({})}.${encode("x")}.AAAA`,
+    `${encode({})}.AAAA.AAAA`
+  ]) {
+    expect([bad, unverifiedClaims(bad)]).toEqual([bad, undefined])
+  }
 })

@@ -1,5 +1,6 @@
 /** The gateway DB's migrations in order; forward only: a released one is never edited. */
 import type { Migrations } from "#shared/sql.ts"
 import { identity } from "./0001_identity.ts"
+import { workloads } from "./0002_workloads.ts"
 
-export const migrations: Migrations = { "0001_identity": identity }
+export const migrations: Migrations = { "0001_identity": identity, "0002_workloads": workloads }
