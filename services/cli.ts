@@ -6,6 +6,7 @@ import {
   Effect,
   FileSystem,
   Layer,
+  Option,
   Path,
   Queue,
   Result,
@@ -62,12 +63,21 @@ const dev = Command.make(
       Flag.withFallbackConfig(Config.String("DATA_DIR")),
       Flag.withDefault(".data"),
       Flag.withDescription("Folder of everything that is kept (DATA_DIR)")
+    ),
+    kubeconfig: Flag.String("kubeconfig").pipe(
+      Flag.optional,
+      Flag.withDescription("A real cluster instead of the simulated one; what is done there is real")
     )
   },
-  ({ dataDir, port }) =>
+  ({ dataDir, kubeconfig, port }) =>
     Effect.gen(function* () {
       const { greeting, startPlatform } = yield* Effect.promise(() => import("#dev/platform.ts"))
-      const platform = yield* startPlatform({ port, dataDir: resolve(dataDir), env: processEnv() })
+      const platform = yield* startPlatform({
+        port,
+        dataDir: resolve(dataDir),
+        env: processEnv(),
+        kubeconfig: Option.getOrUndefined(Option.map(kubeconfig, (path) => resolve(path)))
+      })
       yield* say(
         `Gatehouse ${packageFile.version}, development: everything in this process, on loopback only\n\n${greeting(platform)}`
       )
@@ -125,6 +135,11 @@ const gatehouse = Command.make("gatehouse").pipe(
   Command.withSubcommands([
     dev,
     service("gateway", "The public door: login, tokens, rights, routing", () => import("#gateway/service.ts")),
+    service(
+      "admin",
+      "The hand: plans, applies, restarts and undoes, recorded and backed up",
+      () => import("#admin/service.ts")
+    ),
     service("monitor", "The eyes: metrics of the host, read-only", () => import("#monitor/service.ts")),
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),

@@ -64,7 +64,7 @@ interface Route {
   /** By status: JSON of a schema, text, or the description of an answer without content. */
   readonly answers: Readonly<Record<number, Schema.Top | Text | string>>
   /** Refusals beyond those of every route (500) and every login (401, 403, 503). */
-  readonly problems?: ReadonlyArray<400 | 401 | 403 | 404 | 409 | 413 | 415 | 422 | 503>
+  readonly problems?: ReadonlyArray<400 | 401 | 403 | 404 | 409 | 410 | 413 | 415 | 422 | 429 | 503>
 }
 
 interface Response {
@@ -97,9 +97,11 @@ const refusals: Readonly<Record<number, string>> = {
   403: "The caller may not do this",
   404: "There is no such thing",
   409: "This contradicts the present state; nothing was changed",
+  410: "It has expired",
   413: "The body is too large",
   415: "The body is of another media type",
   422: "The input is not acceptable; `errors` names every fault",
+  429: "Too many in a short time",
   503: "A dependency is away; nothing was changed"
 }
 

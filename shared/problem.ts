@@ -1,7 +1,7 @@
 /** Turns any failure into its one wire form, application/problem+json (RFC 9457); must show no internals and no rejected value. */
 import { Cause, Schema, SchemaIssue } from "effect"
 import type { Problem } from "./api/problem.ts"
-import { InvalidInput } from "./domain/errors.ts"
+import { InputFault, InvalidInput } from "./domain/errors.ts"
 
 export const problemContentType = "application/problem+json"
 
@@ -12,10 +12,12 @@ const titles: Readonly<Record<number, string>> = {
   404: "Not found",
   405: "Method not allowed",
   409: "Conflict",
+  410: "Gone",
   413: "Too large",
   415: "Unsupported media type",
   421: "Unknown host",
   422: "Invalid input",
+  423: "Not now",
   429: "Too many requests",
   431: "Request header fields too large",
   500: "Internal error",
@@ -45,16 +47,22 @@ const statusOf = (error: Error): number | undefined => {
   return typeof status === "number" ? status : undefined
 }
 
-/** The problem of an expected failure, or undefined where `error` is none (a defect: answer `internalProblem`). */
+const isFaults = Schema.is(Schema.Array(InputFault))
+
+/**
+ * The problem of an expected failure, or undefined where `error` is none (a defect: answer `internalProblem`). Its stable
+ * code is made of its tag, unless it has a `code` of its own; faults that it names in `errors` are shown.
+ */
 export const problemOfError = (error: unknown): Problem | undefined => {
   if (!(error instanceof Error) || !("_tag" in error) || typeof error._tag !== "string") return undefined
   const status = statusOf(error)
   if (status === undefined) return undefined
-  const code = codeOf(error._tag)
+  const code = "code" in error && typeof error.code === "string" ? error.code : codeOf(error._tag)
   if (error instanceof InvalidInput) {
     return { ...problemOf(status, code, "the input is not acceptable"), errors: error.errors }
   }
-  return problemOf(status, code, error.message)
+  const problem = problemOf(status, code, error.message)
+  return "errors" in error && isFaults(error.errors) ? { ...problem, errors: error.errors } : problem
 }
 
 export const internalProblem: Problem = problemOf(500, "internal_error")

@@ -10,7 +10,7 @@ import type {
   UserPatch,
   UserWithGrants
 } from "#shared/api/auth.ts"
-import type { History, HistoryAggregate, HistoryMetric, HostSnapshot } from "#shared/api/monitor.ts"
+import type { History, HistoryAggregate, HistoryMetric } from "#shared/api/monitor.ts"
 import type { Page } from "#shared/api/paging.ts"
 import type { Problem } from "#shared/api/problem.ts"
 
@@ -64,33 +64,50 @@ interface Call {
   readonly form?: URLSearchParams
   /** Leave a 401 to the caller instead of going to the login page. */
   readonly keepPage?: boolean
+  /** The same key again is the same wish: a repeated call is carried out once. */
+  readonly idempotencyKey?: string
 }
 
-const call = async <A>(path: string, { form, json, keepPage = false, method = "GET" }: Call = {}): Promise<A> => {
-  const headers: Record<string, string> = { accept: "application/json", "x-requested-with": "fetch" }
-  if (json !== undefined) headers["content-type"] = "application/json"
-  const body = form ?? (json === undefined ? null : JSON.stringify(json))
+/** The answer of one request if it is a good one; anything else is thrown as an ApiError with words for people. */
+export const send = async (path: string, init: RequestInit & { readonly keepPage: boolean }): Promise<Response> => {
+  const { keepPage, ...request } = init
+  const headers = { accept: "application/json", "x-requested-with": "fetch", ...request.headers }
   let response: Response
   try {
-    response = await fetch(path, { method, headers, body, credentials: "same-origin" })
-  } catch {
+    response = await fetch(path, { ...request, headers, credentials: "same-origin" })
+  } catch (cause) {
+    if (request.signal?.aborted === true) throw cause
     throw new ApiError(0, "The gateway cannot be reached. Check your connection.")
   }
-  const isJson = /\bjson\b/u.test(response.headers.get("content-type") ?? "")
-  if (response.ok) return (isJson ? await response.json() : undefined) as A
-  const problem = isJson ? ((await response.json().catch(() => undefined)) as Problem | undefined) : undefined
+  if (response.ok) return response
+  const problem = isJson(response) ? ((await response.json().catch(() => undefined)) as Problem | undefined) : undefined
   if (response.status === 401 && !keepPage) goToLogin()
   throw new ApiError(response.status, explain(response.status, problem, response.headers.get("retry-after")), problem)
 }
 
-const query = (values: Readonly<Record<string, string | number | undefined>>): string => {
+const isJson = (response: Response) => /\bjson\b/u.test(response.headers.get("content-type") ?? "")
+
+export const call = async <A>(
+  path: string,
+  { form, idempotencyKey, json, keepPage = false, method = "GET" }: Call = {}
+): Promise<A> => {
+  const headers: Record<string, string> = {}
+  if (json !== undefined) headers["content-type"] = "application/json"
+  if (idempotencyKey !== undefined) headers["idempotency-key"] = idempotencyKey
+  const body = form ?? (json === undefined ? null : JSON.stringify(json))
+  const response = await send(path, { method, headers, body, keepPage })
+  return (isJson(response) ? await response.json() : undefined) as A
+}
+
+export const query = (values: Readonly<Record<string, string | number | undefined>>): string => {
   const search = new URLSearchParams()
   for (const [key, value] of Object.entries(values))
     if (value !== undefined && value !== "") search.set(key, String(value))
   return search.size === 0 ? "" : `?${search}`
 }
 
-const id = encodeURIComponent
+/** A name as one segment of a path. */
+export const id = encodeURIComponent
 
 export interface TokenRequest {
   readonly scopes: ReadonlyArray<string>
@@ -107,9 +124,8 @@ export interface HistoryRequest {
 
 export const api = {
   me: () => call<Me>("/auth/me"),
-  /** A snapshot, and with it the reason why a stream was refused. */
-  host: () => call<HostSnapshot>("/monitor/host", { keepPage: true }),
-  history: (request: HistoryRequest) => call<History>(`/monitor/history${query({ ...request })}`),
+  /** A session that has ended is told by the stream beside it. */
+  history: (request: HistoryRequest) => call<History>(`/monitor/history${query({ ...request })}`, { keepPage: true }),
   sessions: (cursor?: string) => call<Page<Session>>(`/auth/sessions${query({ limit: 100, cursor })}`),
   endSession: (session: string) => call<void>(`/auth/sessions/${id(session)}`, { method: "DELETE" }),
   createToken: ({ label, refresh, scopes }: TokenRequest) => {

@@ -1,57 +1,22 @@
 /** The shell: who am I, navigation, and the screen of the current path; must know no screen's content. */
-import { type ComponentType, render } from "preact"
+import { render } from "preact"
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import type { Me } from "#shared/api/auth.ts"
 import { api, ApiError } from "./api.ts"
 import { EnvironmentBadge, EnvironmentEdge } from "./components/Environment.tsx"
 import { Drawer } from "./components/Drawer.tsx"
 import { Icon, Logo } from "./components/Icon.tsx"
+import { LazyScreen } from "./components/LazyScreen.tsx"
 import { Link } from "./components/Link.tsx"
 import { Failed, Message } from "./components/Messages.tsx"
 import { ShortcutsDialog } from "./components/ShortcutsDialog.tsx"
-import { type NavItem, Sidebar } from "./components/Sidebar.tsx"
+import { Sidebar } from "./components/Sidebar.tsx"
 import { useShortcuts } from "./keys.ts"
+import { findPage, pages } from "./pages.ts"
 import { mayI } from "./rights.ts"
 import { useLocation } from "./router.ts"
-import { Access } from "./screens/Access.tsx"
-import { Overview } from "./screens/Overview.tsx"
-import { Sessions } from "./screens/Sessions.tsx"
+import { pendingOf, useCluster } from "./useCluster.ts"
 import { applyTheme, storedTheme } from "./theme.ts"
-
-interface Page extends NavItem {
-  readonly screen: ComponentType<{ readonly me: Me }>
-  readonly visible: (me: Me) => boolean
-}
-
-const pages: ReadonlyArray<Page> = [
-  {
-    path: "/",
-    title: "Overview",
-    icon: "overview",
-    key: "o",
-    group: "platform",
-    screen: Overview,
-    visible: () => true
-  },
-  {
-    path: "/sessions",
-    title: "Sessions & tokens",
-    icon: "sessions",
-    key: "s",
-    group: "people",
-    screen: Sessions,
-    visible: () => true
-  },
-  {
-    path: "/access",
-    title: "Access",
-    icon: "access",
-    key: "a",
-    group: "people",
-    screen: Access,
-    visible: (me) => mayI(me, "auth", "read")
-  }
-]
 
 const NotFound = () => (
   <Message icon="search" title="There is no such page">
@@ -65,23 +30,33 @@ const Shell = ({ me }: { readonly me: Me }) => {
   const { path } = useLocation()
   const [help, setHelp] = useState(false)
   const [drawer, setDrawer] = useState(false)
-  const items = useMemo(() => pages.filter(({ visible }) => visible(me)), [me])
+  const items = useMemo(
+    () => pages.flatMap(({ nav, visible }) => (typeof nav === "string" || !visible(me) ? [] : [nav])),
+    [me]
+  )
   const openHelp = useCallback(() => setHelp(true), [])
   useShortcuts(items, openHelp)
-  const page = pages.find((one) => one.path === path)
+  const cluster = useCluster(mayI(me, "admin", "read"))
+  const pending = pendingOf(cluster).length
+  const found = findPage(path)
 
   const shown = useRef(path)
   useEffect(() => {
-    document.title = `${page?.title ?? "Not found"} · ${me.environment} · Gatehouse`
+    const waiting = pending === 0 ? "" : `(${pending}) `
+    document.title = `${waiting}${found?.page.title ?? "Not found"} · ${me.environment} · Gatehouse`
+  }, [path, me, pending])
+  useEffect(() => setDrawer(false), [path])
+  // A change of page is told to screen readers by its heading, as a page load would.
+  const onShown = () => {
     if (shown.current === path) return
     shown.current = path
-    setDrawer(false)
-    // A change of page is told to screen readers by its heading, as a page load would.
     document.querySelector<HTMLElement>("main h1")?.focus()
-  }, [path, me])
+  }
 
-  const Screen = page?.screen ?? NotFound
-  const sidebar = { me, items, path, onHelp: openHelp }
+  const nav = found?.page.nav
+  const current = typeof nav === "string" ? nav : (nav?.path ?? path)
+  const badges = { "/proposals": pending }
+  const sidebar = { me, items, path: current, badges, onHelp: openHelp }
   return (
     <>
       <a class="skip" href="#content">
@@ -101,7 +76,11 @@ const Shell = ({ me }: { readonly me: Me }) => {
           <EnvironmentBadge environment={me.environment} />
         </header>
         <main id="content" tabIndex={-1}>
-          <Screen key={path} me={me} />
+          {found === undefined ? (
+            <NotFound />
+          ) : (
+            <LazyScreen key={path} me={me} page={found.page} params={found.params} onShown={onShown} />
+          )}
         </main>
       </div>
       {drawer ? <Drawer {...sidebar} onClose={() => setDrawer(false)} /> : null}

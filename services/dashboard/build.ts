@@ -11,7 +11,7 @@ const project = join(folder, "../..")
 export interface WebApp {
   /** Names in the folder, without the `.gz` siblings. */
   readonly files: ReadonlyArray<string>
-  /** Bytes that a first visit transfers: page, style, script and icon, each gzipped. */
+  /** Bytes that a first visit transfers, gzipped: the page, all it refers to, and its heaviest screen. */
   readonly gzipBytes: number
 }
 
@@ -55,6 +55,28 @@ const compress = (path: string): number => {
   return packed.length
 }
 
+/** Names that a built script imports: with its own load, or when a screen is first shown. */
+const importsOf = (text: string, late: boolean): ReadonlyArray<string> =>
+  Array.from(
+    text.matchAll(late ? /\bimport\("\/([^"/]+)"\)/gu : /(?:\bfrom|\bimport)"\/([^"/]+)"/gu),
+    ([, name]) => name!
+  )
+
+/** Adds up what a first visit of the heaviest screen fetches, each file once. */
+const firstLoad = (outdir: string, sizes: ReadonlyMap<string, number>): number => {
+  const read = (name: string) => readFileSync(join(outdir, name), "utf8")
+  const page = Array.from(read("index.html").matchAll(/(?:src|href)="\/([^"/]+)"/gu), ([, name]) => name!)
+  const together = (...entries: ReadonlyArray<string>) => {
+    const found = new Set(entries)
+    for (const name of found) if (name.endsWith(".js")) for (const next of importsOf(read(name), false)) found.add(next)
+    return found
+  }
+  const weigh = (names: Iterable<string>) => [...names].reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0)
+  const first = together("index.html", ...page)
+  const screens = [...first].flatMap((name) => (name.endsWith(".js") ? importsOf(read(name), true) : []))
+  return Math.max(weigh(first), ...screens.map((screen) => weigh(together(...first, screen))))
+}
+
 /** Builds into `outdir`, or finds there what the present sources give. Throws an AggregateError naming the faults. */
 export const buildDashboard = async (outdir: string): Promise<WebApp> => {
   const sources = hashSources()
@@ -67,7 +89,8 @@ export const buildDashboard = async (outdir: string): Promise<WebApp> => {
     rmSync(join(outdir, name), { force: true })
     rmSync(join(outdir, `${name}.gz`), { force: true })
   }
-  const gzipBytes = files.reduce((sum, name) => sum + compress(join(outdir, name)), 0)
+  const sizes = new Map(files.map((name) => [name, compress(join(outdir, name))]))
+  const gzipBytes = firstLoad(outdir, sizes)
   writeFileSync(join(outdir, stampName), JSON.stringify({ sources, files, gzipBytes } satisfies Stamp))
   return { files, gzipBytes }
 }

@@ -9,8 +9,11 @@ import { type Asset, type Assets, namesFile } from "./assets.ts"
 /** Path segments a page of the app may have; what is encoded, dotted or doubled is no page. */
 const page = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._~:@-]+)*\/?$/u
 
+/** The web app's files all lie at the root; deeper down an ending is part of a name, such as a workload's. */
+const missesFile = (path: string): boolean => path.lastIndexOf("/") === 0 && namesFile(path)
+
 const find = (assets: Assets, path: string): Asset | undefined =>
-  assets.files.get(path) ?? (page.test(path) && !namesFile(path) ? assets.index : undefined)
+  assets.files.get(path) ?? (page.test(path) && !missesFile(path) ? assets.index : undefined)
 
 /** Whether the client takes gzip (RFC 9110 §12.5.3): named, or covered by `*`, and not with a weight of 0. */
 const takesGzip = (request: Request): boolean => {

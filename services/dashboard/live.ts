@@ -1,6 +1,6 @@
-/** The live stream of host values: connects, notices silence, reconnects with growing delay, rests while hidden; must know no screen. */
-import type { HostSnapshot } from "#shared/api/monitor.ts"
-import { api, ApiError } from "./api.ts"
+/** One live stream: connects, resumes, notices silence, reconnects with growing delay, rests while hidden; must know no event and no screen. */
+import { ApiError } from "./api.ts"
+import { readEvents, type ServerEvent } from "./sse.ts"
 
 export type StreamState =
   | { readonly kind: "connecting" }
@@ -18,16 +18,20 @@ export interface Live {
   readonly retry: () => void
 }
 
-interface Options {
-  readonly onSnapshot: (snapshot: HostSnapshot) => void
+export interface LiveOptions {
+  readonly path: string
+  /** What makes the stream live: each event, or anything at all, where a quiet stream only beats. */
+  readonly pulse: "event" | "heartbeat"
+  /** Milliseconds without a pulse after which a connection counts as lost, even if nobody closed it. */
+  readonly silence: number
+  readonly silenceReason: string
+  /** Gives the time that the event speaks of, if it names one. */
+  readonly onEvent: (event: ServerEvent) => string | undefined
   readonly onState: (state: StreamState) => void
 }
 
-/** Seconds between values; the monitor may send at this pace at most. */
-const interval = 2
-
-/** Milliseconds without a value after which a connection counts as lost, even if nobody closed it. */
-const silence = 10_000
+/** Milliseconds after which the end of a stream is no fault of it. */
+const steady = 5000
 
 const firstDelay = 1000
 const maxDelay = 30_000
@@ -38,17 +42,18 @@ const delayOf = (attempt: number): number => {
   return full / 2 + (Math.random() * full) / 2
 }
 
-/** Opens the stream; it lives until `stop`. */
-export const openLive = ({ onSnapshot, onState }: Options): Live => {
-  let source: EventSource | undefined
+/** Opens the stream; it lives until `stop`. A new connection asks for what came after the last event of the one before. */
+export const openLive = ({ onEvent, onState, path, pulse, silence, silenceReason }: LiveOptions): Live => {
+  let connection: AbortController | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
   let attempt = 0
   let since: string | null = null
+  let lastEventId = ""
   let stopped = false
 
   const close = () => {
-    source?.close()
-    source = undefined
+    connection?.abort()
+    connection = undefined
     clearTimeout(timer)
   }
 
@@ -58,48 +63,55 @@ export const openLive = ({ onSnapshot, onState }: Options): Live => {
     timer = setTimeout(connect, delayOf(attempt++))
   }
 
-  /** An EventSource hides the status of a refusal, so a plain request asks for it. */
-  const refused = async () => {
+  const end = (reason: string, login: boolean) => {
     close()
-    onState({ kind: "stale", since, reason: "The stream was cut." })
-    try {
-      const snapshot = await api.host()
-      if (stopped || document.hidden) return
-      since = snapshot.at
-      onSnapshot(snapshot)
-      lost("The stream was cut.")
-    } catch (error) {
-      if (stopped || document.hidden) return
-      const status = error instanceof ApiError ? error.status : 0
-      const reason = error instanceof Error ? error.message : "The stream was cut."
-      if (status === 401) onState({ kind: "ended", since, reason: "Your session is over.", login: true })
-      else if (status === 403) onState({ kind: "ended", since, reason, login: false })
-      else lost(reason)
-    }
+    onState({ kind: "ended", since, reason, login })
   }
 
-  const watch = () => {
+  const alive = (at: string | undefined) => {
+    attempt = 0
+    since = at ?? new Date().toISOString()
     clearTimeout(timer)
-    timer = setTimeout(() => lost("No value came for 10 seconds."), silence)
+    timer = setTimeout(() => lost(silenceReason), silence)
+    onState({ kind: "live" })
+  }
+
+  const run = async (mine: AbortController) => {
+    const current = () => connection === mine
+    const opened = performance.now()
+    try {
+      await readEvents(path, {
+        lastEventId,
+        signal: mine.signal,
+        onAlive: () => {
+          if (current() && pulse === "heartbeat") alive(undefined)
+        },
+        onEvent: (event) => {
+          if (!current()) return
+          lastEventId = event.id
+          const at = onEvent(event)
+          if (pulse === "event") alive(at)
+        }
+      })
+      if (!current()) return
+      // A stream ends in order when the proof of identity it was opened with does: the next one goes on from there.
+      if (performance.now() - opened > steady) connect()
+      else lost("The stream was cut.")
+    } catch (error) {
+      if (!current()) return
+      if (!(error instanceof ApiError)) lost("The stream was cut.")
+      else if (error.status === 401) end("Your session is over.", true)
+      else if (error.status === 403) end(error.message, false)
+      else lost(error.message)
+    }
   }
 
   const connect = () => {
     close()
     if (stopped || document.hidden) return
-    const opened = new EventSource(`/monitor/stream?interval=${interval}`)
-    source = opened
-    watch()
-    opened.addEventListener("host", (event) => {
-      const snapshot = JSON.parse(event.data as string) as HostSnapshot
-      attempt = 0
-      since = snapshot.at
-      watch()
-      onSnapshot(snapshot)
-      onState({ kind: "live" })
-    })
-    opened.addEventListener("error", () => {
-      if (source === opened) void refused()
-    })
+    connection = new AbortController()
+    timer = setTimeout(() => lost(silenceReason), silence)
+    void run(connection)
   }
 
   const onVisible = () => {
@@ -115,9 +127,8 @@ export const openLive = ({ onSnapshot, onState }: Options): Live => {
     connect()
   }
 
-  const onOnline = () => retry()
   document.addEventListener("visibilitychange", onVisible)
-  addEventListener("online", onOnline)
+  addEventListener("online", retry)
   retry()
 
   return {
@@ -126,7 +137,7 @@ export const openLive = ({ onSnapshot, onState }: Options): Live => {
       stopped = true
       close()
       document.removeEventListener("visibilitychange", onVisible)
-      removeEventListener("online", onOnline)
+      removeEventListener("online", retry)
     }
   }
 }

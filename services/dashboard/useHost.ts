@@ -10,6 +10,9 @@ export type Aggregate = "avg" | "max"
 
 export const rangeSeconds: Readonly<Record<Range, number>> = { "5m": 300, "1h": 3600, "24h": 86_400, "7d": 604_800 }
 
+/** Seconds between values; the monitor may send at this pace at most. */
+const interval = 2
+
 /** A piece of history: `gap` is how far apart two points may be and still be joined. */
 export interface Window {
   readonly frames: ReadonlyArray<Frame>
@@ -64,9 +67,16 @@ export const useLive = () => {
       }
     }
     live.current = openLive({
-      onSnapshot: (next) => {
+      path: `/monitor/stream?interval=${interval}`,
+      pulse: "event",
+      silence: 10_000,
+      silenceReason: "No value came for 10 seconds.",
+      onEvent: ({ data, event }) => {
+        if (event !== "host") return undefined
+        const next = JSON.parse(data) as HostSnapshot
         setSnapshot(next)
         setFrames((frames) => append(frames, frameOf(next), rangeSeconds["5m"]))
+        return next.at
       },
       onState: (next) => {
         setState(next)

@@ -9,18 +9,25 @@ import type { Env } from "#shared/config.ts"
 import type { Service } from "#shared/service.ts"
 import { buildDashboard } from "#dashboard/build.ts"
 import * as dashboard from "#dashboard/service.ts"
+import * as admin from "#admin/service.ts"
 import * as gateway from "#gateway/service.ts"
 import * as monitor from "#monitor/service.ts"
+import * as scheduler from "#scheduler/service.ts"
+import { demoRelease, realCluster, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
+import { badRelease } from "./demoWorkloads.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
 import { startPostgres } from "./postgres.ts"
 import { writeSettings } from "./settings.ts"
+import { workloadKey } from "./workloadKey.ts"
 
 export interface PlatformOptions {
   readonly port: number
   readonly dataDir: string
   /** Settings of the person who starts it; they go before the embedded defaults. */
   readonly env: Env
+  /** A real cluster in the place of the simulated one. */
+  readonly kubeconfig?: string | undefined
 }
 
 /** A running platform and what runs where, for the log. */
@@ -33,6 +40,20 @@ export interface Platform {
 }
 
 const loopback = "127.0.0.1"
+
+/** Pods of the simulation start and back off so many times faster than real ones: a story is seen in a minute. */
+const simulationSpeed = 4
+/** After the first start, so that somebody has logged in when the demo's bad release is rolled out. */
+const storyBegins = "20 seconds"
+/** So is the watchman's patience; a setting of the person who starts it goes before. */
+const quickly = {
+  SCHEDULER_HEALTH_INTERVAL: "2 seconds",
+  SCHEDULER_HEALTH_CRASH_HOLD: "15 seconds",
+  SCHEDULER_HEALTH_KNOWN_GOOD: "30 seconds",
+  SCHEDULER_HEALTH_VERIFY: "15 seconds",
+  SCHEDULER_HEALTH_RESOLVE: "1 minute",
+  SCHEDULER_HEALTH_COOLDOWN: "1 minute"
+}
 
 /** Secrets are made once per data folder: a restart must keep sessions and open the sealed keys. */
 const localSecret = (dataDir: string, name: string): string => {
@@ -75,7 +96,10 @@ export const startPlatform = Effect.fn("startPlatform")(function* (options: Plat
   )
 })
 
-const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptions, scope: Scope.Closeable) {
+const start = Effect.fnUntraced(function* (
+  { dataDir, env, kubeconfig, port }: PlatformOptions,
+  scope: Scope.Closeable
+) {
   const idpPort = port + 1
   // A taken port is told before anything is started, except where a second start of the same platform is the likelier
   // mistake: then the data folder tells who has it.
@@ -127,11 +151,20 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
   const overrides = (prefix: string): Env =>
     Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
 
-  const [monitorPort, dashboardPort] = yield* Effect.all([freePort, freePort])
+  const [monitorPort, dashboardPort, adminPort, schedulerPort] = yield* Effect.all([
+    freePort,
+    freePort,
+    freePort,
+    freePort
+  ])
+  const key = workloadKey(dataDir, "scheduler")
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
-    dashboard: `http://${loopback}:${dashboardPort}`
+    dashboard: `http://${loopback}:${dashboardPort}`,
+    admin: `http://${loopback}:${adminPort}`,
+    scheduler: `http://${loopback}:${schedulerPort}`,
+    schedulerKey: key.publicFile
   })
   const door = yield* serve(
     gateway.make,
@@ -148,8 +181,37 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
     },
     port
   )
-  const [eyes, pages] = yield* Effect.all(
+  const cluster = yield* kubeconfig === undefined
+    ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })
+    : realCluster(kubeconfig)
+  const [hand, watchman, eyes, pages] = yield* Effect.all(
     [
+      serve(
+        (settings) => admin.make(settings, { kubernetes: cluster.layer }),
+        {
+          ...common,
+          ...identity,
+          ADMIN_DATABASE_URL: postgres.url("logging", "admin"),
+          ADMIN_BACKUP_DIR: join(dataDir, "backups"),
+          ADMIN_KNOWN_GOOD: "5 seconds",
+          ...overrides("ADMIN_")
+        },
+        adminPort
+      ),
+      serve(
+        (settings) => scheduler.make(settings, { kubernetes: cluster.layer }),
+        {
+          ...common,
+          ...identity,
+          ...quickly,
+          SCHEDULER_DATABASE_URL: postgres.url("logging", "scheduler"),
+          GATEWAY_URL: url,
+          WORKLOAD_ID: "scheduler",
+          WORKLOAD_KEY_FILE: key.privateFile,
+          ...overrides("SCHEDULER_")
+        },
+        schedulerPort
+      ),
       serve(
         monitor.make,
         { ...common, ...identity, MONITOR_DATABASE_URL: postgres.url("logging", "monitor"), ...overrides("MONITOR_") },
@@ -166,11 +228,23 @@ const start = Effect.fnUntraced(function* ({ dataDir, env, port }: PlatformOptio
   places.push(
     ["gateway", `${url} (internal port ${door.internalPort})`],
     ["dashboard", `behind the gateway at / (port ${pages.port})`],
+    ["admin", `behind the gateway at /admin (port ${hand.port}, internal port ${hand.internalPort})`],
+    ["scheduler", `behind the gateway at /jobs (port ${watchman.port}, internal port ${watchman.internalPort})`],
+    ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]
   )
+  if (cluster.fresh) {
+    const { image, name } = badRelease
+    yield* demoRelease(name, image, identity.ENVIRONMENT).pipe(
+      Effect.provide(cluster.layer),
+      Effect.delay(storyBegins),
+      Effect.catch((error) => Effect.logWarning(`the demo's release failed: ${error.message}`)),
+      Effect.forkIn(scope)
+    )
+  }
   const platform: Platform = {
     url,
     issuer: provider.issuer,

@@ -6,14 +6,22 @@ import { demoUsers } from "./demoUsers.ts"
 
 interface Addresses {
   readonly issuer: string
+  readonly admin: string
+  readonly scheduler: string
   readonly monitor: string
   readonly dashboard: string
+  /** File of the scheduler's public key. */
+  readonly schedulerKey: string
 }
 
 const read = [{ methods: ["GET", "HEAD"], action: "read" }]
+/** Who may read gets in; what else they may is judged, and a refusal recorded, by the service, which knows the target. */
+const enter = [{ action: "read" }]
+/** Bytes of a manifest, with room for its form as JSON. */
+const manifestBytes = 3 * 1024 * 1024
 
 /** The content of the file; the same routes as a cluster's, with other addresses. */
-export const developmentSettings = ({ dashboard, issuer, monitor }: Addresses) => ({
+export const developmentSettings = ({ admin, dashboard, issuer, monitor, scheduler, schedulerKey }: Addresses) => ({
   providers: [
     {
       id: "dev",
@@ -26,8 +34,11 @@ export const developmentSettings = ({ dashboard, issuer, monitor }: Addresses) =
   ],
   routes: [
     { id: "dashboard", path: "/", upstream: dashboard, service: "dashboard", rules: read },
-    { id: "monitor", path: "/monitor", upstream: monitor, service: "monitor", rules: read }
+    { id: "monitor", path: "/monitor", upstream: monitor, service: "monitor", rules: read },
+    { id: "admin", path: "/admin", upstream: admin, service: "admin", rules: enter, maxBodyBytes: manifestBytes },
+    { id: "scheduler", path: "/jobs", upstream: scheduler, service: "scheduler", rules: enter }
   ],
+  workloads: [{ id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } }],
   firstOwner: { provider: "dev", subject: "owner" },
   grants: demoUsers.flatMap(({ id, role }) =>
     role === null || role === "owner" ? [] : [{ person: { provider: "dev", subject: id }, role, environment: "*" }]

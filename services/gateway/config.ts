@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs"
 import { Config, Duration, Effect, Redacted, Result, Schema } from "effect"
 import { ConfigInvalid, type Env, readConfig, secret, strongSecret } from "#shared/config.ts"
 import { Environment } from "#shared/domain/rights.ts"
+import { type KubernetesConfig, serviceAccountDirectory } from "#shared/kubernetes/config.ts"
 import { trustedNetworks } from "./clientAddress.ts"
 import type { ProviderConfig } from "./Providers.ts"
 import { isLoopback, parseSettings, type ProviderSettings, type SettingsFile } from "./settingsFile.ts"
@@ -16,7 +17,13 @@ const keys = Config.all({
   file: Config.String("GATEWAY_FILE"),
   databaseUrl: secret("GATEWAY_DATABASE_URL"),
   secret: strongSecret("GATEWAY_SECRET"),
-  kubernetes: Config.String("GATEWAY_KUBERNETES").pipe(Config.withDefault("off")),
+  kubernetes: Config.all({
+    source: Config.String("GATEWAY_KUBERNETES").pipe(Config.withDefault("off")),
+    context: Config.succeed(undefined),
+    serviceHost: Config.String("KUBERNETES_SERVICE_HOST").pipe(Config.withDefault(undefined)),
+    servicePort: Config.String("KUBERNETES_SERVICE_PORT").pipe(Config.withDefault("443")),
+    serviceAccountDirectory: Config.succeed(serviceAccountDirectory)
+  }),
   sessionIdle: Config.Duration("GATEWAY_SESSION_IDLE").pipe(Config.withDefault(Duration.hours(12))),
   sessionAbsolute: Config.Duration("GATEWAY_SESSION_ABSOLUTE").pipe(Config.withDefault(Duration.days(7))),
   trustedProxies: Config.Array(Schema.Trim, "TRUSTED_PROXIES").pipe(Config.withDefault<ReadonlyArray<string>>([]))
@@ -41,8 +48,8 @@ export interface GatewayConfig {
   /** Of the file's text, and of the keys it names, as they were read. */
   readonly settingsHash: string
   readonly workloads: ReadonlyArray<Workload>
-  /** The API server that knows service accounts: `in-cluster`, the path of a kubeconfig, or `off`. */
-  readonly kubernetes: string
+  /** The API server that knows service accounts; undefined where there is none. */
+  readonly kubernetes: KubernetesConfig | undefined
   readonly providers: ReadonlyArray<ProviderConfig>
 }
 
@@ -80,7 +87,7 @@ export const readGatewayFile = (
     const { hash, settings } = yield* readSettings(options.file, options.publicUrl, options.hosts)
     const { keys, workloads } = yield* readWorkloads(settings.workloads ?? [], options.environment)
     const lost = workloads.find(({ identity }) => identity._tag === "Kubernetes")
-    if (options.kubernetes === "off" && lost !== undefined) {
+    if (options.kubernetes === undefined && lost !== undefined) {
       return yield* new ConfigInvalid({
         key: "GATEWAY_KUBERNETES",
         detail: `is off, and workload "${lost.id}" is known by its service account`
@@ -152,7 +159,7 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
       environment: read.environment,
       publicUrl: publicUrl.origin,
       hosts,
-      kubernetes: read.kubernetes,
+      kubernetes: read.kubernetes.source === "off" ? undefined : read.kubernetes,
       file: read.file
     }
     const { hash, settings, workloads } = yield* readGatewayFile(base)

@@ -1,7 +1,8 @@
 /** The gateway, composed: configuration → layers → data path and own routes; binds no port and names no runtime. */
 import { hkdfSync } from "node:crypto"
 import { ConfigProvider, Context, Duration, Effect, Layer, Redacted, Schedule } from "effect"
-import { type Env, processEnv } from "#shared/config.ts"
+import { ConfigInvalid, type Env, processEnv } from "#shared/config.ts"
+import { kubernetesLayer } from "#shared/kubernetes/config.ts"
 import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
 import { makeService, type Service } from "#shared/service.ts"
@@ -37,6 +38,17 @@ interface Live {
   workloads: ReadonlyArray<Workload>
 }
 
+/** Who vouches for service accounts. An API server that is away does not stop the start. */
+const clusterTokens = ({ environment, kubernetes }: GatewayConfig): Layer.Layer<ClusterTokens, ConfigInvalid> =>
+  kubernetes === undefined
+    ? ClusterTokens.off
+    : ClusterTokens.layer({ audience: `gateway.${environment}` }).pipe(
+        Layer.provide(kubernetesLayer(kubernetes)),
+        Layer.catch(({ detail }) =>
+          Layer.effect(ClusterTokens, new ConfigInvalid({ key: "GATEWAY_KUBERNETES", detail }))
+        )
+      )
+
 const layers = (config: GatewayConfig, live: Live, env: Env) => {
   const { environment, limits, providers, publicUrl, secret } = config
   const database = Database.layer({
@@ -58,7 +70,7 @@ const layers = (config: GatewayConfig, live: Live, env: Env) => {
   return Layer.mergeAll(
     Gate.layer({ issuer: publicUrl }),
     Logins.layer({ publicUrl, seeds: () => live.seeds }),
-    Layer.provide(workloads, ClusterTokens.off)
+    Layer.provide(workloads, clusterTokens(config))
   ).pipe(
     Layer.provideMerge(identity),
     Layer.provideMerge(stores),
@@ -94,7 +106,7 @@ const reload = (config: GatewayConfig, live: Live) => {
           Workloads.use((service) => service.dismiss(same.map(({ id }) => id))),
           { log: true }
         )
-        return Effect.andThen(dismissed, told)
+        return Effect.andThen(told, dismissed)
       })
     ),
     Effect.catch((error) => {

@@ -4,6 +4,7 @@ import { identityConfig } from "#shared/auth.ts"
 import { secret } from "#shared/config.ts"
 import { kubernetesConfig } from "#shared/kubernetes/config.ts"
 import { workloadConfig } from "#shared/workload.ts"
+import { thresholdsConfig } from "./health/thresholds.ts"
 
 const invalid = (key: string, detail: string) =>
   Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
@@ -54,6 +55,8 @@ export const schedulerConfig = Config.all({
   kubernetes: kubernetesConfig.pipe(
     Config.map((found) => (found.source === "in-cluster" && found.serviceHost === undefined ? undefined : found))
   ),
+  /** From when on what is seen of pods counts. */
+  thresholds: thresholdsConfig,
   /** How the gateway is reached, and as whom; without it nothing is called there. */
   workload: workloadConfig.pipe(Config.withDefault(undefined))
 })

@@ -16,6 +16,8 @@ import { accept, describeApp, eventStream, guarded, makeApp, makeRun, requestIdO
 import { documentOf } from "#shared/openApi.ts"
 import type { Built, Service } from "#shared/service.ts"
 import { type Actor, Audit } from "./Audit.ts"
+import { incidentRoutes } from "./health/http.ts"
+import type { IncidentStore } from "./health/IncidentStore.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobLogStore } from "./JobLogStore.ts"
 import { Jobs } from "./Jobs.ts"
@@ -34,6 +36,7 @@ import { isTime, LogQuery, PreviewQuery } from "./wire.ts"
 export type SchedulerServices =
   | Audit
   | Identity
+  | IncidentStore
   | JobHandlers
   | JobLogStore
   | Jobs
@@ -167,6 +170,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
   const schedules = <A, E>(use: (one: Schedules["Service"]) => Effect.Effect<A, E>, status = 200) =>
     Effect.map(Schedules.use(use), (value) => json(value, status))
   const app = makeApp({ name: "scheduler", runtime: built.runtime })
+    .use(incidentRoutes(run, principalOf))
     .get("/jobs", ({ request }) => run(request, list(request)), { detail: routeDetails.jobs })
     .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, actorOf(request))), {
       body: accept(JobInput),

@@ -11,6 +11,9 @@ import { logging } from "#shared/telemetry.ts"
 import { WorkloadIdentity } from "#shared/workload.ts"
 import { Audit } from "./Audit.ts"
 import { type SchedulerConfig, schedulerConfig } from "./config.ts"
+import { AdminApi } from "./health/AdminApi.ts"
+import { IncidentStore } from "./health/IncidentStore.ts"
+import { healthLayer } from "./health/layer.ts"
 import { makeFetch } from "./http.ts"
 import { JobFeed } from "./JobFeed.ts"
 import { JobHandlers } from "./JobHandler.ts"
@@ -66,6 +69,16 @@ const kindsOf = (config: SchedulerConfig, { handlers = Layer.empty, kubernetes }
   )
 }
 
+/** The watchman, where there is a cluster to watch; its incidents can be read in any case. */
+const watching = ({ identity, namespace, thresholds, workload }: SchedulerConfig, { kubernetes }: Overrides) => {
+  if (kubernetes === undefined) return Layer.merge(IncidentStore.layer, WatchState.off)
+  const admin =
+    workload === undefined ? AdminApi.unknown : AdminApi.layer.pipe(Layer.provide(WorkloadIdentity.layer(workload)))
+  return healthLayer({ namespace: namespace ?? identity.environment, thresholds }).pipe(
+    Layer.provide(Layer.merge(admin, kubernetes))
+  )
+}
+
 const layerOf = (config: SchedulerConfig, env: Env, given: Overrides) => {
   const { keepLogDays, sweepSeconds } = config
   // Built into the same layer value, it is one client however many use it.
@@ -76,9 +89,10 @@ const layerOf = (config: SchedulerConfig, env: Env, given: Overrides) => {
     Layer.provideMerge(Layer.mergeAll(Workers.layer(config), Ticker.layer({ sweepSeconds, builtIn }), Schedules.layer)),
     // Before the workers: what they claim is of kinds that are known.
     Layer.provideMerge(kindsOf(config, overrides)),
+    Layer.provideMerge(watching(config, overrides)),
     Layer.provideMerge(Layer.mergeAll(Jobs.layer, JobLogs.layer, ScheduleStore.layer)),
     Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore, Audit.layer)),
-    Layer.provideMerge(Layer.mergeAll(JobHandlers.layer, SchedulerEvents.layer, WatchState.off)),
+    Layer.provideMerge(Layer.merge(JobHandlers.layer, SchedulerEvents.layer)),
     Layer.provideMerge(Identity.layer({ service: "scheduler", ...config.identity })),
     Layer.provideMerge(
       Database.layer({

@@ -311,6 +311,7 @@ export const Evidence = Schema.Struct({
   /** Revision that fails, and the last one that was good. */
   revision: nullable(Schema.Int),
   lastGoodRevision: nullable(Schema.Int),
+  /** What going back to the last good revision changes. */
   changes: Schema.Array(FieldChange).check(Schema.isMaxLength(200))
 })
 export type Evidence = typeof Evidence.Type

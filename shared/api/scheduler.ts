@@ -281,6 +281,7 @@ export type IncidentChain = typeof IncidentChain.Type
 
 /** POST /jobs/incidents/:id/mute; `until` lies in the future, at most 30 days ahead. */
 export const MuteInput = Schema.Struct({ until: time, reason: Reason })
+export type MuteInput = typeof MuteInput.Type
 
 /** GET /jobs/health: what the watchman sees, and since when it does not. */
 export const WatchHealth = Schema.Struct({

@@ -1,8 +1,16 @@
 /** The failures every service shares, each with the HTTP status it means; must hold no rejected value and no internals. */
 import { Schema } from "effect"
 
-/** Where in the input a fault lies (RFC 6901 JSON pointer; "" is the whole body) and what would be right. */
-export const InputFault = Schema.Struct({ pointer: Schema.String, detail: Schema.String })
+/**
+ * Where in the input a fault lies (RFC 6901 JSON pointer; "" is the whole body) and what would be right. In a text with
+ * faults of several kinds also the line, from 1, and a stable code.
+ */
+export const InputFault = Schema.Struct({
+  pointer: Schema.String,
+  detail: Schema.String,
+  line: Schema.optionalKey(Schema.Int),
+  code: Schema.optionalKey(Schema.String)
+})
 export type InputFault = typeof InputFault.Type
 
 /** The request is not well-formed: bad JSON, bad encoding, a header that cannot be. */

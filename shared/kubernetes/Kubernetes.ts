@@ -68,7 +68,8 @@ export interface Written {
 
 /**
  * A watch as its consumer sees it: first `Synced` with the whole list, then single changes; again `Synced` after every
- * relist (410, long silence). `Stale` when the connection is lost and could not be had again at once; the next event ends it.
+ * relist (410, long silence). `Stale` when the connection is lost and could not be had again at once, `since` the loss
+ * (milliseconds since 1970), and again with each failed attempt; a `Synced` ends it.
  */
 export type WatchEvent =
   | { readonly _tag: "Synced"; readonly list: KubernetesList }

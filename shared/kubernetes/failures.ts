@@ -27,7 +27,11 @@ const decodeStatus = Schema.decodeUnknownOption(Status)
 /** Text of an answer that is no Status; an error page of a proxy is not worth more. */
 const shown = (text: string) => text.slice(0, 500).trim()
 
-const reasonOf = (code: number, reason: string | undefined): KubernetesFailed["reason"] => {
+/** A server-side apply of unknown or mistyped fields is answered 500 without a reason, though the input is at fault. */
+const typedPatch = /^failed to create typed patch object/u
+
+const reasonOf = (code: number, reason: string | undefined, message: string): KubernetesFailed["reason"] => {
+  if (code === 500 && typedPatch.test(message)) return "invalid"
   if (code === 401) return "unauthorized"
   if (code === 403) return "forbidden"
   if (code === 404) return "not_found"
@@ -53,7 +57,7 @@ export const failureOf = (code: number, body: unknown, text: string, retryAfter:
   const status = Option.getOrUndefined(decodeStatus(body))
   const told = status?.details?.retryAfterSeconds
   return new KubernetesFailed({
-    reason: reasonOf(code, status?.reason),
+    reason: reasonOf(code, status?.reason, status?.message ?? ""),
     status: code,
     detail: status?.message ?? (shown(text) || `HTTP ${code}`),
     causes: (status?.details?.causes ?? []).map(({ field = "", message = "", reason = "" }) => ({

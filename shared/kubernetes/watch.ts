@@ -23,6 +23,8 @@ export const watchTiming: WatchTiming = {
   maxBackoffSeconds: 30
 }
 
+/** A connection that ended sooner counts as an attempt, and attempts in a row wait for each other. */
+const briefMillis = 10_000
 const maxEventCharacters = 16 * 1024 * 1024
 
 const isObject = Schema.is(
@@ -46,6 +48,10 @@ const isVersioned = (value: unknown): value is KubernetesObject & { metadata: { 
 interface Position {
   version: string | undefined
   listedAt: number
+  /** Attempts since the server was last heard that have failed. */
+  lost: number
+  /** When the first of them failed. */
+  lostAt: number
 }
 
 /** Follows one connection until it ends; `position` is kept so that the next one goes on from there. */
@@ -79,6 +85,7 @@ const follow = (
         if (event.type === "ERROR") return yield* failureOfEvent(event.object)
         if (!isVersioned(event.object)) return yield* formatFailed("a watch event without an object")
         position.version = event.object.metadata.resourceVersion
+        position.lost = 0
         if (event.type !== "BOOKMARK") yield* emit({ _tag: "Changed", type: event.type, object: event.object })
       })
       yield* bytes.pipe(
@@ -103,10 +110,9 @@ export const watch = (
     (queue) =>
       Effect.gen(function* () {
         const emit = (event: WatchEvent) => Queue.offer(queue, event)
-        const position: Position = { version: undefined, listedAt: 0 }
-        let failures = 0
-        /** A connection that lived this long was good: its end is no failure to back off from. */
-        const goodMillis = 10_000
+        const position: Position = { version: undefined, listedAt: 0, lost: 0, lostAt: 0 }
+        /** Connections in a row that lived for a moment only, however they ended. */
+        let brief = 0
         const round = Effect.gen(function* () {
           const now = yield* Clock.currentTimeMillis
           if (now - position.listedAt > timing.resyncSeconds * 1000) position.version = undefined
@@ -114,7 +120,7 @@ export const watch = (
             const found = yield* list
             position.version = found.resourceVersion
             position.listedAt = now
-            failures = 0
+            position.lost = 0
             yield* emit({ _tag: "Synced", list: found })
           }
           yield* follow(connection, selection, position, timing, emit)
@@ -123,18 +129,23 @@ export const watch = (
           const started = yield* Clock.currentTimeMillis
           const result = yield* Effect.result(round)
           const ended = yield* Clock.currentTimeMillis
-          if (ended - started >= goodMillis) failures = 0
-          const failure = result._tag === "Failure" ? result.failure : undefined
-          if (failure?.reason === "gone") position.version = undefined
-          if (failure !== undefined && failure.reason !== "gone" && failures > 0) {
-            yield* emit({ _tag: "Stale", since: ended, failure })
-            // Whoever was told must hear when it is over, even if nothing has changed.
+          brief = ended - started >= briefMillis ? 1 : brief + 1
+          if (result._tag === "Success") {
+            position.lost = 0
+          } else if (result.failure.reason === "gone") {
             position.version = undefined
+          } else {
+            if (position.lost === 0) position.lostAt = ended
+            position.lost += 1
+            if (position.lost > 1) {
+              yield* emit({ _tag: "Stale", since: position.lostAt, failure: result.failure })
+              // Whoever was told must hear when it is over, even if nothing has changed.
+              position.version = undefined
+            }
           }
-          failures += 1
-          // The first loss, and a watch that the server has ended in good order, are followed by another at once.
-          if (failures > 1) {
-            const longest = Math.min(timing.maxBackoffSeconds, timing.backoffSeconds * 2 ** (failures - 2))
+          // A connection that has lived is followed by another at once.
+          if (brief > 1) {
+            const longest = Math.min(timing.maxBackoffSeconds, timing.backoffSeconds * 2 ** Math.min(brief - 2, 16))
             yield* Effect.sleep(`${Math.ceil(longest * 1000 * (0.5 + (yield* Random.next) / 2))} millis`)
           }
         }

@@ -90,6 +90,45 @@ describe("live values", () => {
   })
 })
 
+describe("the cluster's tiles", () => {
+  browserTest("say what waits, what is sick, what rolls out and what was done last", async () => {
+    const { page } = await open("/")
+    await card(page, "1 proposal waits").getByText("Undo Deployment shop-api to revision 4").waitFor()
+    await card(page, "Workloads").getByRole("link", { name: "1 Degraded" }).waitFor()
+    await card(page, "Rollouts").getByText("stalled").waitFor()
+    await card(page, "Incidents").getByText("thumbnails cannot pull its image").waitFor()
+    await card(page, "Last actions").getByText("restart Deployment checkout").waitFor()
+    await card(page, "Workloads").getByRole("link", { name: "1 Degraded" }).click()
+    await page.waitForURL("**/workloads?health=Degraded")
+  })
+
+  browserTest("change with the stream, and are told to be old without one", async () => {
+    const { page, stub } = await open("/")
+    await card(page, "1 proposal waits").waitFor()
+    stub.admin.streams.tell("proposal", { ...stub.admin.proposals[0]!, state: "expired" })
+    await card(page, "Proposals").getByText("Nothing waits for a decision.").waitFor()
+    stub.admin.state.status = 503
+    stub.admin.streams.cut()
+    await page
+      .getByRole("alert")
+      .getByText(/^Stale since/u)
+      .waitFor()
+    await card(page, "Workloads").waitFor()
+  })
+
+  browserTest("are not there for who may not see them, and neither are their pages", async () => {
+    const { page } = await open("/", {
+      as: "Nora Lind",
+      rights: [{ environment: "*", service: "monitor", action: "read", effect: "allow" }]
+    })
+    await status(page, "Live").waitFor()
+    expect(await page.locator(".tile").count()).toBe(0)
+    for (const name of ["Workloads", "Proposals", "Apply", "Actions", "Incidents", "Jobs", "Schedules"]) {
+      expect(await page.getByRole("link", { name, exact: true }).count()).toBe(0)
+    }
+  })
+})
+
 describe("the cursor", () => {
   browserTest("it shows the same moment in every chart, by mouse and by keyboard", async () => {
     const { page, stub } = await open("/")

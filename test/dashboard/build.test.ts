@@ -15,28 +15,52 @@ const built = await buildDashboard(folder)
 const html = readFileSync(join(folder, "index.html"), "utf8")
 
 describe("the built web app", () => {
-  test("loads first within 100 kB gzip", () => {
-    const measured = built.files.reduce((sum, name) => sum + statSync(join(folder, `${name}.gz`)).size, 0)
-    expect(built.gzipBytes).toBe(measured)
-    console.log(`dashboard first load: ${(measured / 1000).toFixed(1)} kB gzip of ${budget / 1000} kB`)
-    expect(measured).toBeLessThanOrEqual(budget)
+  const size = (name: string) => statSync(join(folder, `${name}.gz`)).size
+  const text = (name: string) => readFileSync(join(folder, name), "utf8")
+  const named = (from: string, pattern: RegExp) => Array.from(from.matchAll(pattern), ([, name]) => name!)
+  const referred = named(html, /(?:src|href)="\/([^"]*)"/gu)
+  const entry = referred.find((name) => name.endsWith(".js"))!
+  const screens = named(text(entry), /import\("\/([^"]+)"\)/gu)
+
+  test("loads first within 100 kB gzip, whichever screen is the first", () => {
+    const closure = (start: ReadonlyArray<string>): ReadonlySet<string> => {
+      const found = new Set(start)
+      for (const name of found) {
+        if (name.endsWith(".js")) for (const next of named(text(name), /(?:from|import)"\/([^"]+)"/gu)) found.add(next)
+      }
+      return found
+    }
+    const loads = screens.map((screen) =>
+      [...closure(["index.html", ...referred, screen])].reduce((sum, name) => sum + size(name), 0)
+    )
+    expect(built.gzipBytes).toBe(Math.max(...loads))
+    console.log(`dashboard first load: ${(built.gzipBytes / 1000).toFixed(1)} kB gzip of ${budget / 1000} kB`)
+    expect(built.gzipBytes).toBeLessThanOrEqual(budget)
+  })
+
+  test("brings a screen only when it is shown", () => {
+    expect(screens.length).toBeGreaterThan(5)
+    expect(text(entry)).not.toContain("uplot")
+    for (const screen of screens) expect(referred).not.toContain(screen)
   })
 
   test("has a page, a script, a style and an icon, all but the page named by content", () => {
     expect(built.files).toContain("index.html")
     for (const kind of ["js", "css", "svg"]) {
-      expect(built.files.filter((name) => new RegExp(`^[a-z]+-[a-z0-9]{8}\\.${kind}$`, "u").test(name))).toHaveLength(1)
+      const hashed = new RegExp(`^[A-Za-z]+-[a-z0-9]{8}\\.${kind}$`, "u")
+      const ofKind = built.files.filter((name) => name.endsWith(`.${kind}`))
+      expect(ofKind.filter((name) => hashed.test(name))).toEqual(ofKind)
+      expect(referred.filter((name) => name.endsWith(`.${kind}`))).toHaveLength(1)
     }
   })
 
   test("refers to its files by absolute paths, so that a page of any depth works", () => {
-    const references = [...html.matchAll(/(?:src|href)="([^"]*)"/gu)].map(([, reference]) => reference)
-    expect(references.sort()).toEqual(
-      built.files
-        .filter((name) => name !== "index.html")
-        .map((name) => `/${name}`)
-        .sort()
-    )
+    const references = [...html.matchAll(/(?:src|href)="([^"]*)"/gu)].map(([, reference]) => reference!)
+    for (const name of built.files.filter((name) => name.endsWith(".js"))) {
+      references.push(...named(text(name), /(?:from|import)\(?"([^"]+\.js)"/gu))
+    }
+    expect(references.filter((reference) => !built.files.includes(reference.slice(1)))).toEqual([])
+    expect(references.every((reference) => reference.startsWith("/"))).toBe(true)
   })
 
   test("has no inline script and no inline style, which the gateway's policy would refuse", () => {

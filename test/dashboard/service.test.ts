@@ -78,7 +78,14 @@ describe("paths", () => {
   test("every page of the app is the same document, at any depth", async () => {
     const index = await (await ask("/")).text()
     expect(index).toStartWith("<!doctype html>")
-    for (const path of ["/index.html", "/sessions", "/access/", "/workloads/shop/web-1.2", "/a/b/c/d?x=1"]) {
+    for (const path of [
+      "/index.html",
+      "/sessions",
+      "/access/",
+      "/workloads/shop/web-1.2",
+      "/workloads/dev/Deployment/web.js",
+      "/a/b/c/d?x=1"
+    ]) {
       const response = await ask(path)
       expect(response.status).toBe(200)
       expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8")

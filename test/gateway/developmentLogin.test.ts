@@ -1,9 +1,13 @@
 /** R6 and R20 with the real development identity provider over HTTP: it comes up late, everybody of the demo logs in, and no log line tells a secret. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, spyOn, test } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { Effect, Exit, Scope } from "effect"
 import { demoUsers } from "#dev/demoUsers.ts"
 import { type IdentityProvider, startIdentityProvider } from "#dev/identityProvider.ts"
 import { developmentSettings } from "#dev/settings.ts"
+import { workloadKey } from "#dev/workloadKey.ts"
 import { sessionGrantType, type Me, type TokenResponse } from "#shared/api/auth.ts"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
 import { eventually, freePort, type GatewayFixture, startGateway } from "#test/gateway/fixture.ts"
@@ -13,6 +17,7 @@ setDefaultTimeout(60_000)
 
 const clientSecret = "planted-client-secret"
 const scope = Effect.runSync(Scope.make())
+const folder = mkdtempSync(join(tmpdir(), "gatehouse-login-"))
 const log: Array<string> = []
 const output = [spyOn(console, "log"), spyOn(console, "error"), spyOn(console, "warn")]
 /** Whatever must never be in a log. */
@@ -32,7 +37,10 @@ beforeAll(async () => {
     settings: developmentSettings({
       issuer: `http://localhost:${providerPort}`,
       monitor: echo.url,
-      dashboard: echo.url
+      dashboard: echo.url,
+      admin: echo.url,
+      scheduler: echo.url,
+      schedulerKey: workloadKey(folder, "scheduler").publicFile
     })
   })
 })
@@ -40,6 +48,7 @@ afterAll(async () => {
   await gateway?.stop()
   await Effect.runPromise(Scope.close(scope, Exit.void))
   await echo?.stop()
+  rmSync(folder, { recursive: true, force: true })
   for (const one of output) one.mockRestore()
 })
 

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { Effect, Exit, Scope } from "effect"
 import { startIdentityProvider } from "#dev/identityProvider.ts"
 import { writeSettings } from "#dev/settings.ts"
+import { workloadKey } from "#dev/workloadKey.ts"
 import { freshDatabase } from "#test/shared/postgres.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { get, logInAs } from "./browserJar.ts"
@@ -69,7 +70,10 @@ describe("under deno serve", () => {
       writeSettings(join(folder, "gateway.yaml"), {
         issuer: provider.issuer,
         monitor: `http://127.0.0.1:${monitorPort}`,
-        dashboard: "http://127.0.0.1:1"
+        dashboard: "http://127.0.0.1:1",
+        admin: "http://127.0.0.1:1",
+        scheduler: "http://127.0.0.1:1",
+        schedulerKey: workloadKey(folder, "scheduler").publicFile
       })
     )
     const gatewayDatabase = await freshDatabase("gateway")

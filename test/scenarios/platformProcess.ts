@@ -19,12 +19,21 @@ export const dataFolder = () => {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
 }
 
+interface More {
+  readonly env?: Readonly<Record<string, string>>
+  readonly args?: ReadonlyArray<string>
+}
+
 /** Starts the platform and waits for its "ready", or for its end, whichever comes first. */
-export const startPlatformProcess = async (dataDir: string, port?: number): Promise<PlatformProcess> => {
+export const startPlatformProcess = async (
+  dataDir: string,
+  port?: number,
+  { args = [], env = {} }: More = {}
+): Promise<PlatformProcess> => {
   const at = port ?? (await freePorts())
-  const child = Bun.spawn([process.execPath, "services/cli.ts", "dev"], {
+  const child = Bun.spawn([process.execPath, "services/cli.ts", "dev", ...args], {
     cwd: join(import.meta.dir, "../.."),
-    env: { ...process.env, PORT: String(at), DATA_DIR: dataDir, LOG_LEVEL: "Info" },
+    env: { ...process.env, PORT: String(at), DATA_DIR: dataDir, LOG_LEVEL: "Info", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
   let output = ""

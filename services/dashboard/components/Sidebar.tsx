@@ -11,31 +11,41 @@ export interface NavItem {
   readonly icon: IconName
   /** Second key after `g`. */
   readonly key: string
-  /** What the platform does, or what concerns people and their rights. */
-  readonly group: "platform" | "people"
+  /** What the platform does, what it watches over, or what concerns people and their rights. */
+  readonly group: "platform" | "watch" | "people"
 }
 
 export interface SidebarProps {
   readonly me: Me
   readonly items: ReadonlyArray<NavItem>
   readonly path: string
+  /** How many things wait for a person, by the path of the page where they do. */
+  readonly badges: Readonly<Record<string, number>>
   readonly onHelp: () => void
 }
 
-const Group = ({ items, path }: Pick<SidebarProps, "items" | "path">) => (
+const Group = ({ badges, items, path }: Pick<SidebarProps, "badges" | "items" | "path">) => (
   <ul>
     {items.map((item) => (
       <li key={item.path}>
         <Link to={item.path} class="nav-link" aria-current={item.path === path ? "page" : undefined}>
           <Icon name={item.icon} />
           {item.title}
+          {(badges[item.path] ?? 0) > 0 ? (
+            <span class="nav-badge">
+              {badges[item.path]}
+              <span class="visually-hidden"> waiting</span>
+            </span>
+          ) : null}
         </Link>
       </li>
     ))}
   </ul>
 )
 
-export const Sidebar = ({ items, me, onHelp, path }: SidebarProps) => (
+const groups = ["platform", "watch", "people"] as const
+
+export const Sidebar = ({ badges, items, me, onHelp, path }: SidebarProps) => (
   <div class="sidebar">
     <div class="brand">
       <Logo />
@@ -43,8 +53,10 @@ export const Sidebar = ({ items, me, onHelp, path }: SidebarProps) => (
     </div>
     <EnvironmentBadge environment={me.environment} />
     <nav aria-label="Main">
-      <Group path={path} items={items.filter(({ group }) => group === "platform")} />
-      <Group path={path} items={items.filter(({ group }) => group === "people")} />
+      {groups.map((name) => {
+        const mine = items.filter(({ group }) => group === name)
+        return mine.length === 0 ? null : <Group key={name} path={path} badges={badges} items={mine} />
+      })}
     </nav>
     <UserMenu me={me} onHelp={onHelp} />
   </div>

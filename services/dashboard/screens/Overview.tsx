@@ -5,9 +5,11 @@ import { Failed, Loading, NotAllowed } from "../components/Messages.tsx"
 import { Segmented } from "../components/Segmented.tsx"
 import { StatusBanner, StatusBadge } from "../components/StatusBanner.tsx"
 import { duration, fullTime } from "../format.ts"
+import type { ScreenProps } from "../pages.ts"
 import { mayI } from "../rights.ts"
 import { setQuery, useLocation } from "../router.ts"
 import { type Aggregate, type Range, rangeSeconds, useHistory, useLive } from "../useHost.ts"
+import { ClusterTiles } from "./overview/ClusterTiles.tsx"
 import { CpuCard, LoadCard, MemoryCard, PressureCard } from "./overview/Compute.tsx"
 import { Notices } from "./overview/Notices.tsx"
 import { DiskCard, FilesystemCard, NetworkCard } from "./overview/Storage.tsx"
@@ -24,21 +26,22 @@ const aggregates: ReadonlyArray<readonly [Aggregate, string]> = [
   ["max", "Peak"]
 ]
 
-export const Overview = ({ me }: { readonly me: Me }) =>
+export const Overview = ({ me }: ScreenProps) =>
   mayI(me, "monitor", "read") ? (
-    <Host />
+    <Host me={me} />
   ) : (
     <>
       <header class="page-head">
         <h1 tabIndex={-1}>Overview</h1>
       </header>
+      <ClusterTiles me={me} />
       <NotAllowed what="the host's values" needs="monitor:read" />
     </>
   )
 
 const isRange = (value: string | null): value is Range => value !== null && Object.hasOwn(rangeSeconds, value)
 
-const Host = () => {
+const Host = ({ me }: { readonly me: Me }) => {
   const { query } = useLocation()
   const given = query.get("range")
   const range = isRange(given) ? given : "5m"
@@ -78,6 +81,7 @@ const Host = () => {
           />
         </div>
       </header>
+      <ClusterTiles me={me} />
       <StatusBanner state={state} onRetry={live.retry} />
       {snapshot === undefined ? (
         old ? null : (

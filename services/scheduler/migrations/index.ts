@@ -1,5 +1,6 @@
 /** The scheduler's migrations in their order; forward only. */
 import type { Migrations } from "#shared/sql.ts"
 import { jobs } from "./0001_jobs.ts"
+import { incidents } from "./0002_incidents.ts"
 
-export const migrations: Migrations = { "0001_jobs": jobs }
+export const migrations: Migrations = { "0001_jobs": jobs, "0002_incidents": incidents }

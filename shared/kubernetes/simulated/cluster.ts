@@ -102,7 +102,6 @@ export const makeSimulatedCluster = (options: SimulatedClusterOptions = {}): Sim
   for (const name of ["default", "kube-system", ...(options.namespaces ?? [])]) {
     if (store.get(kinds.Namespace, "", name) !== undefined) continue
     system(kinds.Namespace, "", { apiVersion: "v1", kind: "Namespace", metadata: { name } })
-    system(kinds.ServiceAccount, name, { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "default" } })
   }
   system(kinds.Node, "", {
     apiVersion: "v1",

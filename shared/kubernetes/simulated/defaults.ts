@@ -43,8 +43,6 @@ const containerDefaults = (container: Fields): void => {
     const reference = at(variable, "valueFrom", "fieldRef")
     if (isFields(reference)) fill(reference, { apiVersion: "v1" })
   }
-  const limits = at(container, "resources", "limits")
-  if (isFields(limits)) fill(child(child(container, "resources"), "requests"), limits)
 }
 
 const volumeDefaults = (volume: Fields): void => {
@@ -148,6 +146,13 @@ const byKind: Readonly<Record<string, (object: Fields, spec: () => Fields) => vo
   },
   Pod: (_, spec) => {
     podDefaults(spec())
+    // Templates keep what they were given; only the pod asks for what it is limited to.
+    for (const list of ["initContainers", "containers"]) {
+      for (const container of objectsAt(spec(), list)) {
+        const limits = at(container, "resources", "limits")
+        if (isFields(limits)) fill(child(child(container, "resources"), "requests"), limits)
+      }
+    }
     fill(spec(), { enableServiceLinks: true })
   },
   Job: (_, spec) => jobDefaults(spec()),
@@ -184,3 +189,19 @@ const byKind: Readonly<Record<string, (object: Fields, spec: () => Fields) => vo
 export const setDefaults = (kind: Kind, object: Fields): void => {
   if (Object.hasOwn(byKind, kind.kind)) byKind[kind.kind]!(object, () => child(object, "spec"))
 }
+
+const statuses: Readonly<Record<string, Fields>> = {
+  Deployment: {},
+  ReplicaSet: { replicas: 0 },
+  StatefulSet: { replicas: 0, availableReplicas: 0 },
+  DaemonSet: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
+  Job: {},
+  CronJob: {},
+  Service: { loadBalancer: {} },
+  Ingress: { loadBalancer: {} },
+  Pod: { phase: "Pending" }
+}
+
+/** The status of a new object, whatever its maker wrote there. */
+export const initialStatus = (kind: Kind): Fields | undefined =>
+  Object.hasOwn(statuses, kind.kind) ? structuredClone(statuses[kind.kind]!) : undefined

@@ -17,9 +17,14 @@ export type Record = (
 /** As kube-apiserver's --event-ttl. */
 const keepMillis = 3_600_000
 const most = 1000
+/** Old events are looked for once in so many new ones. */
+const sweepEvery = 100
 
 export const makeEvents = (store: Store, timeline: Timeline): Record => {
+  let made = 0
   const forget = () => {
+    made += 1
+    if (made % sweepEvery !== 0) return
     const old = timeline.now() - keepMillis
     const all = store.all(kinds.Event)
     const byAge = all.toSorted((one, other) => (textAt(one, "lastTimestamp") < textAt(other, "lastTimestamp") ? -1 : 1))

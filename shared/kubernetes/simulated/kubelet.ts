@@ -101,7 +101,7 @@ export const makeKubelet = (store: Store, timeline: Timeline, record: Record, im
         now,
         "Normal",
         "Pulled",
-        `Container image "${image}" already present on machine`,
+        `Container image "${image}" already present on machine and can be accessed by the pod`,
         "kubelet",
         place(list, name)
       )
@@ -250,6 +250,12 @@ export const makeKubelet = (store: Store, timeline: Timeline, record: Record, im
   const sync: Kubelet["sync"] = (pod) => {
     const phase = textAt(pod, "status", "phase")
     if (isDeleting(pod)) {
+      if (!timeline.pending(`pod/${uidOf(pod)}/stop`)) {
+        for (const container of objectsAt(pod, "spec", "containers")) {
+          const name = textAt(container, "name")
+          record(pod, "Normal", "Killing", `Stopping container ${name}`, "kubelet", place("containers", name))
+        }
+      }
       later(pod, "stop", seconds.stop, () => {
         const found = store.get(kinds.Pod, namespaceOf(pod), nameOf(pod))
         if (found !== undefined && uidOf(found) === uidOf(pod)) store.remove(kinds.Pod, found)

@@ -33,7 +33,14 @@ export const freshStatus = (pod: Fields, stamp: string, address: string): Fields
   }
 }
 
-const setCondition = (status: Fields, type: string, holds: boolean, stamp: string, reason: string): void => {
+const setCondition = (
+  status: Fields,
+  type: string,
+  holds: boolean,
+  stamp: string,
+  reason: string,
+  message: string
+): void => {
   const value = holds ? "True" : "False"
   const conditions = objectsAt(status, "conditions")
   const known = conditions.find((one) => textAt(one, "type") === type)
@@ -42,7 +49,7 @@ const setCondition = (status: Fields, type: string, holds: boolean, stamp: strin
     status: value,
     lastProbeTime: null,
     lastTransitionTime: textAt(known, "status") === value ? textAt(known, "lastTransitionTime") : stamp,
-    ...(holds ? {} : { reason, message: "containers with unready status" })
+    ...(holds ? {} : { reason, ...(message === "" ? {} : { message }) })
   }
   put(status, [...conditions.filter((one) => one !== known), made], "conditions")
 }
@@ -90,8 +97,18 @@ export const conclude = (pod: Fields, stamp: string): void => {
         : "Pending"
   put(status, phase, "phase")
   const ready = phase === "Running" && containers.every((one) => one["ready"] === true)
-  const reason = phase === "Succeeded" ? "PodCompleted" : "ContainersNotReady"
-  setCondition(status, "Initialized", initialised, stamp, "ContainersNotInitialized")
-  setCondition(status, "Ready", ready, stamp, reason)
-  setCondition(status, "ContainersReady", ready, stamp, reason)
+  const completed = phase === "Succeeded"
+  const reason = completed ? "PodCompleted" : "ContainersNotReady"
+  const unready = containers.filter((one) => one["ready"] !== true).map((one) => textAt(one, "name"))
+  const message = completed ? "" : `containers with unready status: [${unready.join(" ")}]`
+  setCondition(
+    status,
+    "Initialized",
+    initialised,
+    stamp,
+    "ContainersNotInitialized",
+    "containers with incomplete status"
+  )
+  setCondition(status, "Ready", ready, stamp, reason, message)
+  setCondition(status, "ContainersReady", ready, stamp, reason, message)
 }

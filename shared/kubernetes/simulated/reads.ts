@@ -38,9 +38,9 @@ export interface Reading {
 }
 
 export const makeReads = (store: Store, timeline: Timeline, watches: Watches) => {
-  const matching = ({ name, query }: Reading) => {
+  const matching = ({ kind, name, query }: Reading) => {
     const labels = labelSelector(query.get("labelSelector") ?? "")
-    const fields = fieldSelector(query.get("fieldSelector") ?? "")
+    const fields = fieldSelector(kind, query.get("fieldSelector") ?? "")
     return (object: Fields) => (name === undefined || nameOf(object) === name) && labels(object) && fields(object)
   }
   const objects = (reading: Reading) => ({

@@ -35,18 +35,15 @@ const fullKind = (kind: Kind) => `${kind.kind}${kind.group === "" ? "" : `.${kin
 export const notFound = (kind: Kind, name: string) =>
   new Refusal(404, "NotFound", `${quoted(kind, name)} not found`, about(kind, name))
 export const noSuchPath = () => new Refusal(404, "NotFound", "the server could not find the requested resource")
+/** What the real server's handlers fail with where nobody thought of a better answer. */
+export const internal = (message: string) => new Refusal(500, "", message)
 export const alreadyExists = (kind: Kind, name: string) =>
   new Refusal(409, "AlreadyExists", `${quoted(kind, name)} already exists`, about(kind, name))
 export const badRequest = (message: string) => new Refusal(400, "BadRequest", message)
 export const notAllowed = () =>
   new Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 export const expired = (message: string) => new Refusal(410, "Expired", message)
-export const unsupportedMedia = (given: string) =>
-  new Refusal(
-    415,
-    "UnsupportedMediaType",
-    `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml (got ${given})`
-  )
+export const unsupportedMedia = () => new Refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type")
 
 /** Somebody else has written meanwhile. */
 export const modified = (kind: Kind, name: string) =>
@@ -56,18 +53,27 @@ export const modified = (kind: Kind, name: string) =>
     `Operation cannot be fulfilled on ${quoted(kind, name)}: the object has been modified; please apply your changes to the latest version and try again`,
     about(kind, name)
   )
-export const precondition = (kind: Kind, name: string, what: string, wanted: string, found: string) =>
+/** A precondition of a deletion does not hold. */
+export const precondition = (
+  kind: Kind,
+  name: string,
+  what: "UID" | "ResourceVersion",
+  wanted: string,
+  found: string
+) =>
   new Refusal(
     409,
     "Conflict",
-    `Operation cannot be fulfilled on ${quoted(kind, name)}: Precondition failed: ${what} in precondition: ${wanted}, ${what} in object meta: ${found}`,
-    about(kind, name)
+    `Operation cannot be fulfilled on ${kind.kind} ${JSON.stringify(name)}: the ${what} in the precondition (${wanted}) does not match the ${what} in record (${found}). The object might have been ${what === "UID" ? "deleted and then recreated" : "modified"}`,
+    { name, kind: kind.kind }
   )
+export const forbidden = (kind: Kind, name: string, why: string) =>
+  new Refusal(403, "Forbidden", `${quoted(kind, name)} is forbidden: ${why}`, about(kind, name))
 
-const listed = (causes: ReadonlyArray<Cause>) =>
-  causes.length === 1
-    ? `${causes[0]!.field}: ${causes[0]!.message}`
-    : `[${causes.map(({ field, message }) => `${field}: ${message}`).join(", ")}]`
+const listed = (causes: ReadonlyArray<Cause>) => {
+  const texts = [...new Set(causes.map(({ field, message }) => `${field}: ${message}`))]
+  return texts.length === 1 ? texts[0]! : `[${texts.join(", ")}]`
+}
 const asFields = (causes: ReadonlyArray<Cause>): Array<Fields> =>
   causes.map(({ field, message, reason }) => ({ reason, message, field }))
 
@@ -78,10 +84,24 @@ export const invalid = (kind: Kind, name: string, causes: ReadonlyArray<Cause>) 
     kind: kind.kind,
     causes: asFields(causes)
   })
-/** A JSON patch that cannot be carried out, a failed `test` among them. */
-export const unprocessable = (message: string) =>
-  new Refusal(422, "Invalid", "the server rejected our request due to an error in our request", {
-    causes: [{ reason: "UnexpectedServerResponse", message, field: "" }]
+/** A JSON patch that cannot be carried out, a failed `test` among them: the real server does not tell which. */
+export const unprocessable = () =>
+  new Refusal(422, "Invalid", "the server rejected our request due to an error in our request")
+/** A patch whose result cannot be decoded. As on a real server the message holds the whole result, secrets too. */
+export const badPatch = (result: string, why: string) => {
+  const cause = {
+    reason: "FieldValueInvalid",
+    message: `Invalid value: ${JSON.stringify(result)}: ${why}`,
+    field: "patch"
+  }
+  return new Refusal(422, "Invalid", ` "" is invalid: ${listed([cause])}`, { causes: asFields([cause]) })
+}
+/** A query parameter of a write that is none. */
+export const badOption = (kind: string, cause: Cause) =>
+  new Refusal(422, "Invalid", `${kind}.meta.k8s.io "" is invalid: ${listed([cause])}`, {
+    group: "meta.k8s.io",
+    kind,
+    causes: asFields([cause])
   })
 
 /** Server-side apply met fields of others. */
@@ -97,13 +117,16 @@ export const conflicts = (causes: ReadonlyArray<Cause>) =>
     { causes: asFields(causes) }
   )
 
+/** Come without details. */
+const bare = new Set(["", "BadRequest"])
+
 export const statusOf = (refusal: Refusal): Fields => ({
   kind: "Status",
   apiVersion: "v1",
   metadata: {},
   status: "Failure",
   message: refusal.message,
-  reason: refusal.reason,
-  ...(Object.keys(refusal.details).length === 0 ? {} : { details: refusal.details }),
+  ...(refusal.reason === "" ? {} : { reason: refusal.reason }),
+  ...(bare.has(refusal.reason) ? {} : { details: refusal.details }),
   code: refusal.code
 })

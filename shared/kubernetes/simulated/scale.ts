@@ -1,6 +1,6 @@
 /** The scale subresource (autoscaling/v1 Scale) of what has replicas; must store nothing. */
 import type { Kind } from "./kinds.ts"
-import { badRequest } from "./refusal.ts"
+import { badPatch, Refusal } from "./refusal.ts"
 import { selectorText } from "./selectors.ts"
 import { at, clone, type Fields, intAt, nameOf, namespaceOf, put, textAt, uidOf } from "./values.ts"
 
@@ -14,7 +14,8 @@ export const scaleOf = (_: Kind, object: Fields): Fields => ({
     resourceVersion: textAt(object, "metadata", "resourceVersion"),
     creationTimestamp: textAt(object, "metadata", "creationTimestamp")
   },
-  spec: { replicas: intAt(object, "spec", "replicas") },
+  // Go's omitempty: a Scale to nothing has no replicas at all.
+  spec: intAt(object, "spec", "replicas") === 0 ? {} : { replicas: intAt(object, "spec", "replicas") },
   status: { replicas: intAt(object, "status", "replicas"), selector: selectorText(at(object, "spec", "selector")) }
 })
 
@@ -22,8 +23,23 @@ export const scaleOf = (_: Kind, object: Fields): Fields => ({
 export const scaled = (object: Fields, scale: Fields): Fields => {
   const replicas = at(scale, "spec", "replicas")
   if (replicas !== undefined && (typeof replicas !== "number" || !Number.isInteger(replicas))) {
-    throw badRequest(
-      'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal into field spec.replicas of type int32'
+    throw badPatch(
+      JSON.stringify(scale),
+      `json: cannot unmarshal ${typeof replicas} into Go struct field ScaleSpec.spec.replicas of type int32`
+    )
+  }
+  if (typeof replicas === "number" && replicas < 0) {
+    const message = `Invalid value: ${replicas}: must be greater than or equal to 0`
+    throw new Refusal(
+      422,
+      "Invalid",
+      `Scale.autoscaling ${JSON.stringify(nameOf(object))} is invalid: spec.replicas: ${message}`,
+      {
+        name: nameOf(object),
+        group: "autoscaling",
+        kind: "Scale",
+        causes: [{ reason: "FieldValueInvalid", message, field: "spec.replicas" }]
+      }
     )
   }
   const result = clone(object)

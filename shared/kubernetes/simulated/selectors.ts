@@ -1,4 +1,5 @@
 /** Label and field selectors, from a query and from a spec (meta/v1 LabelSelector); must know no kind but its few selectable fields. */
+import type { Kind } from "./kinds.ts"
 import { badRequest } from "./refusal.ts"
 import { at, type Fields, fieldsAt, labelsOf, listAt, objectsAt, textAt, textsAt, type Value } from "./values.ts"
 
@@ -40,13 +41,47 @@ const fieldOf = (object: Fields, path: string): string => {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : ""
 }
 
-/** `metadata.name=web,status.phase!=Running`. */
-export const fieldSelector = (text: string): Matches => {
+const always = ["metadata.name", "metadata.namespace"]
+/** Fields that a kind lets be selected by, besides name and namespace. */
+const selectable: Readonly<Record<string, ReadonlyArray<string>>> = {
+  Pod: [
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName"
+  ],
+  Event: [
+    ...["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"].map(
+      (field) => `involvedObject.${field}`
+    ),
+    "reason",
+    "reportingComponent",
+    "source",
+    "type"
+  ],
+  Secret: ["type"],
+  Job: ["status.successful"],
+  Namespace: ["status.phase"],
+  Node: ["spec.unschedulable"],
+  ReplicaSet: ["status.replicas"]
+}
+
+/** `metadata.name=web,status.phase!=Running`, of the fields that the kind lets be selected by. */
+export const fieldSelector = (kind: Kind, text: string): Matches => {
+  const known = [...always, ...(selectable[kind.kind] ?? [])]
   if (text.trim() === "") return () => true
   const parts = text.split(",").map((part) => {
     const found = /^([^=!]+)(==|=|!=)(.*)$/u.exec(part.trim())
     if (found === null) throw badRequest(`invalid selector: '${text}'; can't understand '${part}'`)
     const [, path = "", operator, value = ""] = found
+    if (!known.includes(path)) {
+      const names = known.map((name) => JSON.stringify(name)).join(", ")
+      throw badRequest(`${JSON.stringify(path)} is not a known field selector: only ${names}`)
+    }
     return (object: Fields) => (fieldOf(object, path) === value) === (operator !== "!=")
   })
   return (object) => parts.every((part) => part(object))

@@ -3,9 +3,18 @@ import { parse as parseYaml } from "yaml"
 import { discovered } from "./discovery.ts"
 import { kindAt, kinds, type Kind } from "./kinds.ts"
 import type { PodLogs } from "./logs.ts"
-import { jsonPatch, mergePatch, strategic } from "./patches.ts"
+import { goText, jsonPatch, mergePatch, strategic } from "./patches.ts"
 import { makeReads } from "./reads.ts"
-import { badRequest, noSuchPath, notAllowed, notFound, Refusal, statusOf, unsupportedMedia } from "./refusal.ts"
+import {
+  badOption,
+  badRequest,
+  noSuchPath,
+  notAllowed,
+  notFound,
+  Refusal,
+  statusOf,
+  unsupportedMedia
+} from "./refusal.ts"
 import { review } from "./reviews.ts"
 import { scaleOf, scaled } from "./scale.ts"
 import type { Store } from "./store.ts"
@@ -67,7 +76,7 @@ const checked = (value: unknown): Fields => {
 const readBody = async (request: Request): Promise<Value> => {
   const text = await request.text()
   const type = request.headers.get("content-type") ?? ""
-  if (type.includes("protobuf")) throw unsupportedMedia(type)
+  if (type.includes("protobuf")) throw unsupportedMedia()
   try {
     const value: Value = type.includes("yaml") && !/^\s*[{[]/u.test(text) ? parseYaml(text) : JSON.parse(text)
     return value
@@ -82,7 +91,11 @@ const managerOf = (request: Request, query: URLSearchParams) =>
 const writeRequest = (request: Request, query: URLSearchParams): WriteRequest => {
   const validation = query.get("fieldValidation")
   const dryRun = query.get("dryRun")
-  if (dryRun !== null && dryRun !== "All") throw badRequest(`dryRun: Unsupported value: ${JSON.stringify(dryRun)}`)
+  if (dryRun !== null && dryRun !== "All") {
+    const message = `Unsupported value: ${JSON.stringify([dryRun])}: supported values: "All"`
+    const options = { POST: "CreateOptions", PUT: "UpdateOptions" }[request.method] ?? "PatchOptions"
+    throw badOption(options, { reason: "FieldValueNotSupported", message, field: "dryRun" })
+  }
   return {
     manager: managerOf(request, query),
     dryRun: dryRun === "All",
@@ -157,20 +170,18 @@ export const makeServer = ({ logs, store, timeline, watches, writes }: ServerPar
     const namespace = target.namespace ?? ""
     if (type === "application/apply-patch+yaml") {
       if (query.get("fieldManager") === null) {
-        throw new Refusal(
-          422,
-          "Invalid",
-          `PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch`
-        )
+        const message = "Required value: is required for apply patch"
+        throw badOption("PatchOptions", { reason: "FieldValueRequired", message, field: "fieldManager" })
       }
       const force = query.get("force") === "true"
       const status = target.subresource === "status" ? { subresource: "status" as const } : {}
       return writes.apply(kind, namespace, name, checked(body), { ...asking, ...status, force })
     }
     if (!/^application\/(?:json-patch|merge-patch|strategic-merge-patch)\+json$/u.test(type)) {
-      throw unsupportedMedia(type)
+      throw unsupportedMedia()
     }
-    return write(target, asking, (current) => patched(target, type, body, current))
+    const shownPatch = type === "application/strategic-merge-patch+json" ? goText(body) : ""
+    return write(target, { ...asking, patch: shownPatch }, (current) => patched(target, type, body, current))
   }
 
   const write = (

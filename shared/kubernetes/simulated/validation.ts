@@ -32,6 +32,24 @@ const forbidden = (field: string, why: string): Cause => ({
   field
 })
 
+const dataKey = /^[-._a-zA-Z0-9]+$/u
+const keyCauses = (object: Fields): ReadonlyArray<Cause> =>
+  ["data", "binaryData"].flatMap((field) =>
+    Object.keys(fieldsAt(object, field))
+      .filter((key) => !dataKey.test(key))
+      .map((key) =>
+        wrong(
+          `${field}[${key}]`,
+          key,
+          "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+        )
+      )
+  )
+
+const example =
+  "(e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+const labelExample = "(e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+
 const nameCauses = (kind: Kind, object: Fields): ReadonlyArray<Cause> => {
   const name = nameOf(object)
   if (name === "") return [required("metadata.name")]
@@ -41,7 +59,7 @@ const nameCauses = (kind: Kind, object: Fields): ReadonlyArray<Cause> => {
     wrong(
       "metadata.name",
       name,
-      `a lowercase RFC 1123 ${short ? "label" : "subdomain"} must consist of lower case alphanumeric characters, '-'${short ? "" : " or '.'"}, and must start and end with an alphanumeric character`
+      `a lowercase RFC 1123 ${short ? "label" : "subdomain"} must consist of lower case alphanumeric characters, '-'${short ? "" : " or '.'"}, and must start and end with an alphanumeric character ${short ? labelExample : example}`
     )
   ]
 }
@@ -158,6 +176,9 @@ export const causesOfCreate = (kind: Kind, object: Fields): ReadonlyArray<Cause>
         objectsAt(object, "spec", "ports").length === 0
         ? [...named, required("spec.ports")]
         : named
+    case "ConfigMap":
+    case "Secret":
+      return [...named, ...keyCauses(object)]
     default:
       return named
   }

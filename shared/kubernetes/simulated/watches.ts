@@ -114,6 +114,8 @@ export const makeWatches = (store: Store, timeline: Timeline): Watches => {
     const body = new ReadableStream<Uint8Array>({
       start: (made) => {
         controller = made
+        // White space between JSON values; without a first byte, a listener may hold the head of the answer back.
+        made.enqueue(encoder.encode("\n"))
         start()
       },
       cancel: end

@@ -2,14 +2,25 @@
 import { randomUUID } from "node:crypto"
 import { apiVersionOf } from "../objects.ts"
 import { applyTo } from "./apply.ts"
-import { setDefaults } from "./defaults.ts"
+import { initialStatus, setDefaults } from "./defaults.ts"
 import type { Kind } from "./kinds.ts"
 import { kinds } from "./kinds.ts"
 import { afterUpdate, type Entry, entriesOf, flatten, managedFieldsOf, type Writer } from "./managedFields.ts"
 import { suffix } from "./names.ts"
-import { alreadyExists, badRequest, invalid, modified, notFound, precondition, Refusal } from "./refusal.ts"
+import {
+  alreadyExists,
+  badPatch,
+  badRequest,
+  type Cause,
+  forbidden,
+  internal,
+  invalid,
+  modified,
+  notFound,
+  precondition
+} from "./refusal.ts"
 import type { Store } from "./store.ts"
-import { inspect, pruned } from "./strict.ts"
+import { decodingText, inspect, pruned, typedText } from "./strict.ts"
 import { stampOf, type Timeline } from "./timeline.ts"
 import {
   at,
@@ -34,6 +45,8 @@ export interface WriteRequest {
   readonly dryRun?: boolean
   readonly validation?: "Strict" | "Warn" | "Ignore"
   readonly subresource?: "status" | "scale"
+  /** Set for a patch: its text as complaints show it, "" for the whole result. */
+  readonly patch?: string
 }
 
 export interface Outcome {
@@ -72,6 +85,13 @@ export interface Writes {
 
 const maxNameBase = 58
 
+/** Told twice, as the real server does. */
+const uidCauses = (uid: string): ReadonlyArray<Cause> => {
+  const message = `Invalid value: ${JSON.stringify(uid)}: field is immutable`
+  const cause = { reason: "FieldValueInvalid", message, field: "metadata.uid" }
+  return [cause, cause]
+}
+
 export const makeWrites = (store: Store, timeline: Timeline): Writes => {
   const existing = (kind: Kind, namespace: string, name: string): Fields => {
     const found = store.get(kind, namespace, name)
@@ -105,18 +125,33 @@ export const makeWrites = (store: Store, timeline: Timeline): Writes => {
   /** Refuses or tells of unknown fields, refuses wrong types, and drops what a typed server would drop. */
   const decoded = (kind: Kind, object: Fields, request: WriteRequest, warnings: Array<string>): Fields => {
     const { unknown, wrong } = inspect(object, kind.schema)
-    if (wrong.length > 0) {
-      throw badRequest(
-        `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: json: ${wrong[0]!}`
-      )
-    }
-    const texts = unknown.map((field) => `unknown field ${JSON.stringify(field)}`)
+    const refuse = (why: string) =>
+      request.patch === undefined
+        ? badRequest(
+            `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: ${why}`
+          )
+        : badPatch(request.patch === "" ? JSON.stringify(object) : request.patch, why)
+    if (wrong.length > 0) throw refuse(decodingText(wrong[0]!))
+    const texts = unknown.map(({ path }) => `unknown field ${JSON.stringify(path)}`)
     if (texts.length > 0 && request.validation === "Strict") {
-      throw badRequest(
-        `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}: strict decoding error: ${texts.join(", ")}`
-      )
+      throw refuse(`strict decoding error: ${texts.join(", ")}`)
     }
     if (request.validation !== "Ignore") warnings.push(...texts)
+    const kept = pruned(object, kind.schema)
+    return isFields(kept) ? kept : object
+  }
+  /** Server-side apply decodes by its own rules, and knows no mercy. */
+  const typed = (kind: Kind, object: Fields): Fields => {
+    const { unknown, wrong } = inspect(object, kind.schema)
+    const texts = [
+      ...unknown.map(({ keyedPath }) => `${keyedPath}: field not declared in schema`),
+      ...wrong.map(typedText)
+    ]
+    if (texts.length > 0) {
+      const place = `${namespaceOf(object)}/${nameOf(object)}; ${apiVersionOf(kind)}, Kind=${kind.kind}`
+      const why = texts.length === 1 ? texts[0]! : `errors:\n${texts.map((text) => `  ${text}`).join("\n")}`
+      throw internal(`failed to create typed patch object (${place}): ${why}`)
+    }
     const kept = pruned(object, kind.schema)
     return isFields(kept) ? kept : object
   }
@@ -134,13 +169,17 @@ export const makeWrites = (store: Store, timeline: Timeline): Writes => {
 
   const created = (kind: Kind, object: Fields, request: WriteRequest, entries?: ReadonlyArray<Entry>): Fields => {
     if (textAt(object, "metadata", "resourceVersion") !== "") {
-      throw badRequest("resourceVersion should not be set on objects to be created")
+      throw internal("resourceVersion should not be set on objects to be created")
     }
     const prefix = textAt(object, "metadata", "generateName")
     if (nameOf(object) === "" && prefix !== "") {
       put(object, `${prefix.slice(0, maxNameBase)}${suffix()}`, "metadata", "name")
     }
-    if (kind.subresources.includes("status") && kind.kind !== "Node") delete object["status"]
+    if (kind.subresources.includes("status") && kind.kind !== "Node") {
+      const initial = initialStatus(kind)
+      if (initial === undefined) delete object["status"]
+      else object["status"] = initial
+    }
     setDefaults(kind, object)
     put(object, randomUUID(), "metadata", "uid")
     put(object, timeline.stamp(), "metadata", "creationTimestamp")
@@ -200,7 +239,7 @@ export const makeWrites = (store: Store, timeline: Timeline): Writes => {
     const version = textAt(wanted, "metadata", "resourceVersion")
     if (version !== "" && version !== textAt(before, "metadata", "resourceVersion")) throw modified(kind, name)
     const uid = uidOf(wanted)
-    if (uid !== "" && uid !== uidOf(before)) throw precondition(kind, name, "UID", uid, uidOf(before))
+    if (uid !== "" && uid !== uidOf(before)) throw invalid(kind, name, uidCauses(uid))
     if (nameOf(wanted) !== "" && nameOf(wanted) !== name) {
       throw badRequest("the name of the object does not match the name on the URL")
     }
@@ -268,6 +307,11 @@ export const makeWrites = (store: Store, timeline: Timeline): Writes => {
   }
 
   const apply: Writes["apply"] = (kind, namespace, name, configuration, request) => {
+    const given = textAt(configuration, "apiVersion")
+    if (given !== apiVersionOf(kind) || textAt(configuration, "kind") !== kind.kind) {
+      const group = given.includes("/") ? given : `/${given}`
+      throw badRequest(`invalid object type: ${group}, Kind=${textAt(configuration, "kind")}`)
+    }
     checkPlace(kind, namespace, configuration)
     if (nameOf(configuration) !== "" && nameOf(configuration) !== name) {
       throw badRequest(`the name of the object (${nameOf(configuration)}) does not match the name on the URL (${name})`)
@@ -276,22 +320,22 @@ export const makeWrites = (store: Store, timeline: Timeline): Writes => {
       throw badRequest("metadata.managedFields must be nil")
     }
     namespaceMustLive(kind, namespace)
-    const warnings: Array<string> = []
-    const wanted = decoded(kind, configuration, request, warnings)
+    const wanted = typed(kind, configuration)
     const before = store.get(kind, namespace, name)
     const own = writer(kind, request)
     if (before === undefined) {
       const fresh = clone(wanted)
       put(fresh, name, "metadata", "name")
       if (kind.namespaced) put(fresh, namespace, "metadata", "namespace")
-      if (uidOf(fresh) !== "") throw precondition(kind, name, "UID", uidOf(fresh), "")
+      if (uidOf(fresh) !== "") throw invalid(kind, name, uidCauses(uidOf(fresh)))
+      put(fresh, undefined, "metadata", "resourceVersion")
       const { entries } = applyTo({}, [], wanted, kind.schema, own, false)
-      return { object: created(kind, fresh, request, entries), created: true, warnings }
+      return { object: created(kind, fresh, request, entries), created: true, warnings: [] }
     }
     const version = textAt(wanted, "metadata", "resourceVersion")
     const { entries, object } = applyTo(clone(before), entriesOf(before), wanted, kind.schema, own, request.force)
     if (version !== "") put(object, version, "metadata", "resourceVersion")
-    return { object: replaced(kind, before, object, request, entries), created: false, warnings }
+    return { object: replaced(kind, before, object, request, entries), created: false, warnings: [] }
   }
 
   const remove: Writes["remove"] = (kind, namespace, name, options) => {
@@ -303,8 +347,8 @@ export const makeWrites = (store: Store, timeline: Timeline): Writes => {
     if (options.resourceVersion !== undefined && options.resourceVersion !== version) {
       throw precondition(kind, name, "ResourceVersion", options.resourceVersion, version)
     }
-    if (kind.kind === "Namespace" && name === "default") {
-      throw new Refusal(403, "Forbidden", `namespaces "default" is forbidden: this namespace may not be deleted`)
+    if (kind.kind === "Namespace" && ["default", "kube-system", "kube-public"].includes(name)) {
+      throw forbidden(kind, name, "this namespace may not be deleted")
     }
     if (options.dryRun === true) return found
     if (options.propagation === "Orphan") orphan(found)

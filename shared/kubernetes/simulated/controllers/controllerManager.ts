@@ -3,15 +3,23 @@ import type { Kubelet } from "../kubelet.ts"
 import { allKinds, type Kind, kinds } from "../kinds.ts"
 import { isRefusal } from "../watches.ts"
 import { controllerReference, type Fields, nameOf, namespaceOf, objectsAt, textAt, uidOf } from "../values.ts"
+import { reconcileDaemonSet } from "./daemonSets.ts"
 import { reconcileDeployment } from "./deployments.ts"
+import { reconcileJob } from "./jobs.ts"
+import { reconcileNamespace } from "./namespaces.ts"
 import type { Control } from "./ownedPods.ts"
 import { reconcileReplicaSet } from "./replicaSets.ts"
+import { reconcileStatefulSet } from "./statefulSets.ts"
 
 export type Reconcile = (control: Control, object: Fields) => void
 
 const reconcilers = new Map<Kind, Reconcile>([
+  [kinds.Namespace, reconcileNamespace],
   [kinds.Deployment, reconcileDeployment],
-  [kinds.ReplicaSet, reconcileReplicaSet]
+  [kinds.ReplicaSet, reconcileReplicaSet],
+  [kinds.StatefulSet, reconcileStatefulSet],
+  [kinds.DaemonSet, reconcileDaemonSet],
+  [kinds.Job, reconcileJob]
 ])
 
 /** Far more rounds than any honest change needs: two controllers that undo each other must not hang a request. */
@@ -25,7 +33,7 @@ export interface ControllerManager {
 }
 
 export const makeControllerManager = (
-  control: Omit<Control, "again">,
+  control: Omit<Control, "again" | "passed">,
   kubelet: Kubelet | undefined
 ): ControllerManager => {
   const { store, timeline } = control
@@ -58,6 +66,7 @@ export const makeControllerManager = (
   }
   const whole: Control = {
     ...control,
+    passed: new Set(),
     again: (kind, object, seconds) => {
       timeline.after(`again/${uidOf(object)}`, seconds, () => {
         add(kind, namespaceOf(object), nameOf(object))
@@ -83,7 +92,13 @@ export const makeControllerManager = (
     else add(kind, namespaceOf(object), nameOf(object))
     const owner = controllerReference(object)
     const above = allKinds.find((one) => one.kind === textAt(owner, "kind"))
-    if (above !== undefined) add(above, namespaceOf(object), textAt(owner, "name"))
+    if (above === undefined) return
+    add(above, namespaceOf(object), textAt(owner, "name"))
+    if (type !== "DELETED" || kind !== kinds.Pod) return
+    // A Deployment that recreates waits for the last pod of its old ReplicaSets.
+    const set = store.get(above, namespaceOf(object), textAt(owner, "name"))
+    const top = set === undefined ? undefined : controllerReference(set)
+    if (textAt(top, "kind") === "Deployment") add(kinds.Deployment, namespaceOf(object), textAt(top, "name"))
   })
   return {
     settle,

@@ -111,6 +111,7 @@ export const writeDeploymentStatus = (control: Control, deployment: Fields, seen
     updatedReplicas: updated,
     readyReplicas: ready,
     availableReplicas: available,
+    terminatingReplicas: sum(seen.sets, "terminatingReplicas"),
     unavailableReplicas: Math.max(0, sumWanted(seen.sets) - available),
     conditions
   }
@@ -119,7 +120,8 @@ export const writeDeploymentStatus = (control: Control, deployment: Fields, seen
     namespaceOf(deployment),
     nameOf(deployment),
     (now) => {
-      for (const [key, value] of Object.entries(status)) put(now, value === 0 ? undefined : value, "status", key)
+      for (const [key, value] of Object.entries(status))
+        put(now, value === 0 && key !== "terminatingReplicas" ? undefined : value, "status", key)
       return now
     },
     { manager, subresource: "status" }

@@ -271,7 +271,9 @@ export const reconcileDeployment = (control: Control, deployment: Fields): void 
     current = paused ? found : renumber(control, deployment, found, revision)
     announce(control, deployment, revisionOf(current))
   }
+  let created = false
   const make = () => {
+    created = true
     const made = createSet(control, deployment, olds, next)
     announce(control, deployment, next)
     return made
@@ -291,7 +293,7 @@ export const reconcileDeployment = (control: Control, deployment: Fields): void 
     else scale(control, deployment, current, target)
   }
   const complete = writeDeploymentStatus(control, deployment, {
-    created: found === undefined,
+    created,
     sets: ownedBy(control, kinds.ReplicaSet, deployment),
     isCurrent: (set) => isOfTemplate(deployment, set),
     unavailable: unavailableOf(deployment)

@@ -1,6 +1,7 @@
 /** What all workload controllers do with pods: find their own, make one from a template, judge it; must decide no rollout. */
 import { randomUUID } from "node:crypto"
 import { apiVersionOf } from "../../objects.ts"
+import { initialStatus, setDefaults } from "../defaults.ts"
 import type { Record } from "../events.ts"
 import { type Kind, kinds } from "../kinds.ts"
 import { suffix } from "../names.ts"
@@ -17,7 +18,6 @@ import {
   nameOf,
   namespaceOf,
   objectsAt,
-  put,
   textAt,
   uidOf,
   type Value
@@ -32,6 +32,8 @@ export interface Control {
   readonly record: Record
   /** Reconcile this object again after so many seconds of cluster time. */
   readonly again: (kind: Kind, object: Fields, seconds: number) => void
+  /** Waits that are over, by a key of their own. */
+  readonly passed: Set<string>
 }
 
 export const manager = "kube-controller-manager"
@@ -78,6 +80,12 @@ export const resolved = (value: Value | undefined, total: number, up: boolean): 
   return up ? Math.ceil(exact) : Math.floor(exact)
 }
 
+/** In the words of each controller. */
+const done = (what: "Create" | "Delete", owner: Fields, pod: Fields) =>
+  textAt(owner, "kind") === "StatefulSet"
+    ? `${what} Pod ${nameOf(pod)} in StatefulSet ${nameOf(owner)} successful`
+    : `${what}d pod: ${nameOf(pod)}`
+
 /** Makes a pod of `template` for `owner`; what is refused is recorded as an event. */
 export const createPod = (
   control: Control,
@@ -103,22 +111,28 @@ export const createPod = (
     spec: structuredClone(fieldsAt(template, "spec")),
     status: { phase: "Pending" }
   }
-  put(pod, true, "spec", "enableServiceLinks")
+  setDefaults(kinds.Pod, pod)
   const made = control.store.put(kinds.Pod, pod)
   const component = `${textAt(owner, "kind").toLowerCase()}-controller`
-  control.record(owner, "Normal", "SuccessfulCreate", `Created pod: ${nameOf(made)}`, component)
+  control.record(owner, "Normal", "SuccessfulCreate", done("Create", owner, made), component)
   return made
 }
 
 export const deletePod = (control: Control, owner: Fields, pod: Fields): void => {
   control.writes.remove(kinds.Pod, namespaceOf(pod), nameOf(pod), {})
   const component = `${textAt(owner, "kind").toLowerCase()}-controller`
-  control.record(owner, "Normal", "SuccessfulDelete", `Deleted pod: ${nameOf(pod)}`, component)
+  control.record(owner, "Normal", "SuccessfulDelete", done("Delete", owner, pod), component)
 }
 
 /** Writes `metadata` annotations and status at once through the status subresource. */
 export const writeStatus = (control: Control, kind: Kind, object: Fields, status: Fields): void => {
-  const clean = Object.fromEntries(Object.entries(status).filter(([, value]) => value !== undefined && value !== 0))
+  const always = initialStatus(kind) ?? {}
+  const clean = Object.fromEntries(
+    Object.entries(status).filter(
+      ([key, value]) =>
+        value !== undefined && (value !== 0 || Object.hasOwn(always, key) || key === "terminatingReplicas")
+    )
+  )
   control.writes.update(kind, namespaceOf(object), nameOf(object), (current) => ({ ...current, status: clean }), {
     manager,
     subresource: "status"

@@ -48,6 +48,7 @@ export const reconcileReplicaSet = (control: Control, set: Fields): void => {
     fullyLabeledReplicas: left.filter((pod) => labels.every(([key, value]) => labelsOf(pod)[key] === value)).length,
     readyReplicas: ready.length,
     availableReplicas: available.length,
+    terminatingReplicas: pods.filter(isDeleting).length,
     observedGeneration: intAt(set, "metadata", "generation")
   })
   if (ready.length > available.length) control.again(kinds.ReplicaSet, set, Math.max(1, minReady))

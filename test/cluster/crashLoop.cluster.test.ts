@@ -1,0 +1,49 @@
+/** The story of test/scenarios on real pods: a real crash loop, undone through the public door; must use nothing of the platform's inside. */
+import { afterAll, beforeAll, expect } from "bun:test"
+import { testCluster } from "#test/cluster/launch.ts"
+import { workloadImages } from "#test/cluster/images.ts"
+import { freePorts } from "#test/scenarios/freePort.ts"
+import { dataFolder, type PlatformProcess, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
+import { play, quickPatience } from "#test/scenarios/story.ts"
+import { skipUnless } from "#test/shared/skip.ts"
+
+const cluster = await testCluster()
+const { describe, test } = skipUnless(cluster.tier === "node", "only a node has pods that crash")
+const namespace = "dev"
+
+describe("a release that crashes on a real node", () => {
+  const folder = dataFolder()
+  let platform: PlatformProcess
+
+  beforeAll(async () => {
+    await cluster.kubectl(["create", "namespace", namespace])
+    platform = await startPlatformProcess(folder.path, await freePorts(), {
+      env: quickPatience,
+      args: ["--kubeconfig", cluster.kubeconfig]
+    })
+  })
+  afterAll(async () => {
+    platform?.signal("SIGTERM")
+    await platform?.exited
+    folder.remove()
+    await cluster.tryKubectl(["delete", "namespace", namespace, "--wait=false"])
+  })
+
+  test("is found, proposed once with what the dead container said, approved, undone and verified", async () => {
+    const told = await play({
+      origin: platform.origin,
+      namespace,
+      name: "checkout",
+      goodImage: workloadImages.good,
+      badImage: workloadImages.crash
+    })
+    expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
+    expect(told.detectedSeconds).toBeLessThan(90)
+    expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
+    expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
+    const image = ["-o", "jsonpath={.spec.template.spec.containers[0].image}"]
+    expect(await cluster.kubectl(["-n", namespace, "get", "deployment", "checkout", ...image])).toBe(
+      workloadImages.good
+    )
+  }, 240_000)
+})

@@ -1,0 +1,3 @@
+module gatehouse.test/workload
+
+go 1.26.0
