@@ -50,11 +50,17 @@ const makeLocks = Effect.gen(function* () {
   const lease = sql`now() + make_interval(secs => ${leaseSeconds}::int)`
 
   // Every lock of this process at once, so that a write may take as long as its API call does.
-  yield* database.run(sql`UPDATE write_locks SET expires_at = ${lease} WHERE owner = ${owner}::uuid`).pipe(
-    Effect.catch((error) => Effect.logDebug("the locks cannot be renewed", error)),
-    Effect.repeat(Schedule.spaced(`${leaseSeconds / 4} seconds`)),
-    Effect.forkScoped
-  )
+  yield* database
+    .run(
+      // A row that a write has in hand is renewed by that write; waiting for it could end in a deadlock.
+      sql`UPDATE write_locks SET expires_at = ${lease} WHERE (namespace, kind, name) IN (
+        SELECT namespace, kind, name FROM write_locks WHERE owner = ${owner}::uuid FOR UPDATE SKIP LOCKED)`
+    )
+    .pipe(
+      Effect.catch((error) => Effect.logDebug("the locks cannot be renewed", error)),
+      Effect.repeat(Schedule.spaced(`${leaseSeconds / 4} seconds`)),
+      Effect.forkScoped
+    )
 
   const take = Effect.fnUntraced(function* (target: LockTarget, actionId: string) {
     const { kind, name, namespace } = target
