@@ -1,13 +1,12 @@
 /** The scheduler's API (`/jobs/*`): jobs, schedules and incidents on the wire; must not know how they are kept. */
 import { Schema } from "effect"
 import { NamespaceName, ObjectName, Target, WorkloadKind } from "../domain/workload.ts"
-import { Action, Actor, Evidence, ProposalState } from "./admin.ts"
+import { Action, Actor, Decision, Evidence, ProposalState, Reason } from "./admin.ts"
 import { PageQuery, page } from "./paging.ts"
 
 const time = Schema.String.annotate({ format: "date-time" })
 const text = (max: number) => Schema.String.check(Schema.isMaxLength(max))
 const nullable = Schema.NullOr
-const Reason = Schema.String.check(Schema.isPattern(/\S/u, { expected: "a reason" }), Schema.isMaxLength(500))
 
 /** A job's, queue's or schedule's name. */
 export const Name = Schema.String.check(
@@ -255,14 +254,7 @@ export const IncidentChain = Schema.Struct({
       expiresAt: time
     })
   ),
-  decision: nullable(
-    Schema.Struct({
-      decision: Schema.Literals(["approved", "rejected"]),
-      actor: Actor,
-      reason: Schema.String,
-      at: time
-    })
-  ),
+  decision: nullable(Decision),
   action: nullable(Action),
   verification: nullable(
     Schema.Struct({
