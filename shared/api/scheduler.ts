@@ -13,7 +13,7 @@ export const Name = Schema.String.check(
   Schema.isPattern(/^[a-z][a-z0-9._-]{0,62}$/u, { expected: "lower-case letters, digits, dots, dashes" })
 )
 
-/** `retryable` waits for its next attempt; `parked` has used up its attempts; `crashed` is of an attempt alone. */
+/** `retryable` waits for its next attempt; `failed` has used up its attempts, or asking again would give the same answer. */
 export const JobState = Schema.Literals([
   "scheduled",
   "available",
