@@ -68,7 +68,7 @@ const startDoor = () =>
   })
 
 /** Its time runs faster than ours and must not overtake it: a pod that is Ready since tomorrow proves nothing. */
-const cluster = makeSimulatedCluster({ namespaces: ["dev"], now: Date.now() - 30 * 60_000 })
+const cluster = makeSimulatedCluster({ namespaces: ["dev"], now: Date.now() - 14 * 60_000 })
 const kubernetes = simulatedKubernetes(cluster)
 const deployment = (name: string, image: string, replicas = 2): KubernetesObject => ({
   apiVersion: "apps/v1",
