@@ -139,6 +139,8 @@ export const ScheduleView = Schema.Struct({
   everySeconds: nullable(Schema.Int),
   timeZone: Schema.String,
   kind: Schema.String,
+  /** Values whose names speak of secrets are masked. */
+  payload: Schema.Record(Schema.String, Schema.Unknown),
   overlap: Schema.Literals(["skip", "queue", "allow"]),
   missed: Schema.Literals(["skip", "once", "all"]),
   catchUpMax: Schema.Int,
