@@ -1,17 +1,12 @@
 /** Health of pods and workloads by Argo CD's rules, with init containers looked at too; pure. */
-import type { Health } from "#shared/domain/workload.ts"
-import { HealthStatus, type WorkloadKind } from "#shared/domain/workload.ts"
+import type { Health, HealthStatus, WorkloadKind } from "#shared/domain/workload.ts"
 import type { RolloutStatus } from "#shared/api/admin.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { countAt, flagAt, isFields, at, listAt, numberAt, textAt } from "../fields.ts"
 
 const health = (status: HealthStatus, reason = ""): Health => ({ status, reason })
 
-/** Which of the two a person should look at first. */
-export const worst = (a: Health, b: Health): Health =>
-  HealthStatus.literals.indexOf(b.status) > HealthStatus.literals.indexOf(a.status) ? b : a
-
-/** "" where the object is not on its way out. */
+/** Undefined where the object is not on its way out. */
 const deleting = (object: KubernetesObject): Health | undefined =>
   object.metadata.deletionTimestamp == null ? undefined : health("Progressing", "Pending deletion")
 

@@ -21,7 +21,7 @@ const generation = (workload: KubernetesObject) => workload.metadata.generation 
 
 const strategyError = error("rollout status is only available for RollingUpdate strategy type")
 
-export const exceededDeadline = (deployment: KubernetesObject): boolean =>
+const exceededDeadline = (deployment: KubernetesObject): boolean =>
   listAt(deployment, "status", "conditions").some(
     (one) => textAt(one, "type") === "Progressing" && textAt(one, "reason") === "ProgressDeadlineExceeded"
   )
@@ -136,7 +136,7 @@ export interface RolloutOptions {
   readonly deadline?: number
 }
 
-export const defaultDeadline = 600_000
+const defaultDeadline = 600_000
 
 /** kubectl's status, and whether waiting is of use: `pods` are those of the new revision. */
 export const rolloutStatus = (

@@ -1,6 +1,6 @@
 /** Health by Argo CD's rules, and where ours must see more: init containers, and kinds that Argo CD never calls Degraded. */
 import { describe, expect, test } from "bun:test"
-import { objectHealth, podHealth, workloadHealth, worst } from "#admin/rollout/health.ts"
+import { objectHealth, podHealth, workloadHealth } from "#admin/rollout/health.ts"
 import { rolloutStatus } from "#admin/rollout/status.ts"
 import type { HealthStatus, WorkloadKind } from "#shared/domain/workload.ts"
 import type { Json, KubernetesObject } from "#shared/kubernetes/objects.ts"
@@ -154,15 +154,5 @@ describe("other kinds", () => {
   for (const [one, status] of cases) {
     const title = `${one.kind} ${JSON.stringify(one["spec"])} ${JSON.stringify(one["status"])} is ${status}`
     test(title, () => expect(objectHealth(one).status).toBe(status))
-  }
-})
-
-test("the worst is what a person should look at first", () => {
-  const order: ReadonlyArray<HealthStatus> = ["Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown"]
-  for (const [index, status] of order.entries()) {
-    for (const other of order.slice(0, index)) {
-      expect(worst({ status, reason: "" }, { status: other, reason: "" }).status).toBe(status)
-      expect(worst({ status: other, reason: "" }, { status, reason: "" }).status).toBe(status)
-    }
   }
 })
