@@ -49,7 +49,11 @@ export class ActionLog extends Context.Service<
   {
     /** Appends within the caller's transaction: what is recorded and what it records are one. */
     readonly append: (events: ReadonlyArray<NewEvent>) => Effect.Effect<void, SqlError.SqlError>
-    /** Puts the caller's transaction in line with all others that append: whoever comes later sees what this one has done. */
+    /**
+     * Puts the caller's transaction in line with all others that append: whoever comes later sees what this one has done.
+     * A transaction that appends and touches other rows begins with it: two that took them in another order would block
+     * each other for ever.
+     */
     readonly lock: Effect.Effect<void, SqlError.SqlError>
     /** The same in a transaction of its own. */
     readonly record: (events: ReadonlyArray<NewEvent>) => Effect.Effect<void, Unavailable>

@@ -30,6 +30,8 @@ export class Locks extends Context.Service<
     /** The action of a running write to the target. */
     readonly holder: (target: LockTarget) => Effect.Effect<string | undefined, Unavailable>
     readonly release: (actionId: string) => Effect.Effect<void>
+    /** The same within the caller's transaction: whoever sees the outcome finds the object free. */
+    readonly free: (actionId: string) => Effect.Effect<void, SqlError.SqlError>
     /** This process takes an action over that no live lock stands for; false if another has. */
     readonly adopt: (targets: ReadonlyArray<LockTarget>, actionId: string) => Effect.Effect<boolean, Unavailable>
   }
@@ -48,11 +50,17 @@ const makeLocks = Effect.gen(function* () {
   const lease = sql`now() + make_interval(secs => ${leaseSeconds}::int)`
 
   // Every lock of this process at once, so that a write may take as long as its API call does.
-  yield* database.run(sql`UPDATE write_locks SET expires_at = ${lease} WHERE owner = ${owner}::uuid`).pipe(
-    Effect.catch((error) => Effect.logDebug("the locks cannot be renewed", error)),
-    Effect.repeat(Schedule.spaced(`${leaseSeconds / 4} seconds`)),
-    Effect.forkScoped
-  )
+  yield* database
+    .run(
+      // A row that a write has in hand is renewed by that write; waiting for it could end in a deadlock.
+      sql`UPDATE write_locks SET expires_at = ${lease} WHERE (namespace, kind, name) IN (
+        SELECT namespace, kind, name FROM write_locks WHERE owner = ${owner}::uuid FOR UPDATE SKIP LOCKED)`
+    )
+    .pipe(
+      Effect.catch((error) => Effect.logDebug("the locks cannot be renewed", error)),
+      Effect.repeat(Schedule.spaced(`${leaseSeconds / 4} seconds`)),
+      Effect.forkScoped
+    )
 
   const take = Effect.fnUntraced(function* (target: LockTarget, actionId: string) {
     const { kind, name, namespace } = target
@@ -90,6 +98,9 @@ const makeLocks = Effect.gen(function* () {
     return [...new Set(found.flat())]
   })
 
+  const free = (actionId: string) =>
+    Effect.asVoid(sql`DELETE FROM write_locks WHERE action_id = ${actionId}::uuid AND owner = ${owner}::uuid`)
+
   return Locks.of({
     acquire,
     confirm: Effect.fnUntraced(function* (actionId, count) {
@@ -104,8 +115,9 @@ const makeLocks = Effect.gen(function* () {
         WHERE namespace = ${namespace} AND kind = ${kind} AND name = ${name} AND expires_at > now()`)
       return rows[0]?.action
     }),
+    free,
     release: (actionId) =>
-      database.run(sql`DELETE FROM write_locks WHERE action_id = ${actionId}::uuid AND owner = ${owner}::uuid`).pipe(
+      database.run(free(actionId)).pipe(
         // It runs out by itself.
         Effect.catch((error) => Effect.logDebug("a lock cannot be released", error)),
         Effect.asVoid

@@ -183,7 +183,7 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
         : new ProposalDecided({ state: proposal.state })
 
   const moveAlone = Effect.fnUntraced(function* (proposal: Proposal, move: Parameters<typeof store.move>[1]) {
-    const moved = yield* database.transaction(store.move(proposal, move))
+    const moved = yield* database.transaction(Effect.andThen(log.lock, store.move(proposal, move)))
     if (moved) yield* announce(proposal.id)
     return moved
   })

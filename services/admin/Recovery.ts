@@ -108,6 +108,7 @@ const makeRecovery = Effect.gen(function* () {
     const settled = yield* database.transaction(
       Effect.gen(function* () {
         if (!(yield* log.settle(action, outcome))) return false
+        yield* locks.free(action.id)
         if (action.proposalId !== null) yield* proposals.conclude(action.proposalId, outcome)
         return true
       })

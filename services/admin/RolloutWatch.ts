@@ -73,8 +73,11 @@ const makeRolloutWatch = Effect.gen(function* () {
         const { kind, name } = one
         if (!isWorkloadKind(kind)) return []
         const target = { namespace, kind, name }
+        // The view asks who changed a workload when it first sees it, which may have been before this was recorded.
+        yield* cluster.refresh(target)
         const found = yield* settled(target, one, end)
         if (found === undefined) return []
+        yield* cluster.refresh(target)
         yield* attribute(action, found.uid, target)
         return [{ phase: found.status.phase, message: found.status.reason || found.status.message }]
       }),

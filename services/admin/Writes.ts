@@ -226,6 +226,7 @@ const makeWrites = Effect.gen(function* () {
     return audited(
       database.transaction(
         Effect.gen(function* () {
+          yield* log.lock
           if (!(yield* locks.confirm(id, order.targets.length))) {
             return yield* new Locked({ kind: order.kind, name: order.name, actionId: id })
           }

@@ -61,6 +61,8 @@ export const adminConfig = Config.all({
     keepAge: Config.Duration("ADMIN_BACKUP_AGE").pipe(Config.withDefault(Duration.days(365))),
     minFreeBytes: least("ADMIN_BACKUP_MIN_FREE_BYTES", 64 * 1024 * 1024, 0)
   }),
+  /** How long a revision must be fully available to be known as good. */
+  knownGood: Config.Duration("ADMIN_KNOWN_GOOD").pipe(Config.withDefault(Duration.seconds(30))),
   manifests: Config.all({
     /** Whether Secrets may be applied at all. */
     secrets: Config.Boolean("ADMIN_SECRETS").pipe(Config.withDefault(true)),

@@ -38,7 +38,9 @@ const layerOf = (config: AdminConfig, env: Env, kubernetes: Layer.Layer<Kubernet
     Layer.provideMerge(ActionLog.layer)
   )
   const seen = Feed.layer().pipe(
-    Layer.provideMerge(Layer.mergeAll(recentLayer, Cluster.layer({ namespaces: config.namespaces }))),
+    Layer.provideMerge(
+      Layer.mergeAll(recentLayer, Cluster.layer({ namespaces: config.namespaces, goodAfter: config.knownGood }))
+    ),
     Layer.provideMerge(Layer.mergeAll(Rollouts.layer, Logs.layer())),
     Layer.provideMerge(records)
   )

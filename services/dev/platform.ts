@@ -193,6 +193,7 @@ const start = Effect.fnUntraced(function* (
           ...identity,
           ADMIN_DATABASE_URL: postgres.url("logging", "admin"),
           ADMIN_BACKUP_DIR: join(dataDir, "backups"),
+          ADMIN_KNOWN_GOOD: "5 seconds",
           ...overrides("ADMIN_")
         },
         adminPort

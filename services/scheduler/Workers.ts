@@ -105,6 +105,8 @@ const makeWorkers = (
     const ends = yield* Queue.unbounded<Ended>()
     const drained = yield* Deferred.make<void>()
     let draining = false
+    /** Runs that have ended and whose end is not written yet. */
+    let unwritten = 0
     /** The last claim took all it could: there may be more. */
     let backlog = true
     let claimedAt = yield* Clock.currentTimeMillis
@@ -123,8 +125,14 @@ const makeWorkers = (
       if (run.ending) return
       run.ending = true
       if (run.stop === "lost") return yield* leave(run)
+      unwritten += 1
       yield* Queue.offer(ends, { id: run.id, fence: run.fence, end })
+      // Its hands are free: the next job need not wait for this one's end to be written.
+      if (backlog) yield* Queue.offer(wake, undefined)
     })
+
+    /** Hands that are free. Where ends cannot be written, no more jobs are begun than could be ended. */
+    const free = () => (unwritten > concurrency ? 0 : concurrency - (running.size - unwritten))
 
     const interrupted: Record<NonNullable<Run["stop"]>, End> = {
       cancel: { _tag: "Cancelled" },
@@ -195,10 +203,11 @@ const makeWorkers = (
     })
 
     const claimOnce = Effect.gen(function* () {
-      const free = concurrency - running.size
-      if (draining || free <= 0) return sweepSeconds
-      const { claimed, nextSeconds } = yield* store.claim({ runnable: runnable(), limit: free, worker, leaseSeconds })
-      backlog = claimed.length === free
+      const limit = free()
+      if (limit <= 0) backlog = true
+      if (draining || limit <= 0) return sweepSeconds
+      const { claimed, nextSeconds } = yield* store.claim({ runnable: runnable(), limit, worker, leaseSeconds })
+      backlog = claimed.length === limit
       if (claimed.length > 0) {
         claimedAt = yield* Clock.currentTimeMillis
         yield* Effect.forEach(claimed, start, { discard: true })
@@ -270,6 +279,7 @@ const makeWorkers = (
           Metric.withAttributes(attempts, { outcome: kept.has(id) ? end._tag.toLowerCase() : "lost" }),
           1
         )
+        unwritten -= 1
         const run = running.get(id)
         if (run?.fence === fence) yield* leave(run)
       }
@@ -318,7 +328,7 @@ const makeWorkers = (
       drain,
       state: Effect.map(Clock.currentTimeMillis, (now) => ({
         idleFor: (now - claimedAt) / 1000,
-        free: concurrency - running.size
+        free: free()
       }))
     })
   })

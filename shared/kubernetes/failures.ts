@@ -49,6 +49,13 @@ export const parsed = (text: string): unknown => {
   }
 }
 
+/**
+ * A patch whose result cannot be decoded is refused in words that hold the whole object as JSON, a Secret's data and
+ * annotations too. Nobody downstream expects that in an error, so it ends here.
+ */
+const withoutObject = (text: string) =>
+  text.replace(/(patch: |^)Invalid value: "(?:map\[|\{)(?:[^"\\]|\\.)*": /u, "$1Invalid value: ")
+
 const secondsOf = (header: string | null): number | null =>
   header !== null && /^\d{1,6}$/u.test(header) ? Number(header) : null
 
@@ -59,10 +66,11 @@ export const failureOf = (code: number, body: unknown, text: string, retryAfter:
   return new KubernetesFailed({
     reason: reasonOf(code, status?.reason, status?.message ?? ""),
     status: code,
-    detail: status?.message ?? (shown(text) || `HTTP ${code}`),
+    detail:
+      (status?.message === undefined ? undefined : withoutObject(status.message)) ?? (shown(text) || `HTTP ${code}`),
     causes: (status?.details?.causes ?? []).map(({ field = "", message = "", reason = "" }) => ({
       reason,
-      message,
+      message: withoutObject(message),
       field
     })),
     retryAfterSeconds: secondsOf(retryAfter) ?? (told === undefined ? null : Math.ceil(told)),

@@ -66,18 +66,21 @@ const evidence = {
   lastGoodRevision: 1,
   changes: []
 }
-const inputOf = async (more: object = {}, namespace = "dev") => ({
+const inputOf = async (
+  more: { readonly target?: object; readonly [field: string]: unknown } = {},
+  namespace = "dev"
+) => ({
   action: "undo",
-  target: await targetOf(namespace),
+  target: more.target ?? (await targetOf(namespace)),
   toRevision: 1,
   summary: `${name} crashes since revision 2`,
   incidentId: null,
   evidence,
   ...more
 })
-const propose = async (more: object = {}, namespace = "dev", as = scheduler) =>
+const propose = async (more: Parameters<typeof inputOf>[0] = {}, namespace = "dev", as = scheduler) =>
   admin.ask("/admin/proposals", { as: inAll(as, namespace), body: await inputOf(more, namespace) })
-const proposed = async (more: object = {}, namespace = "dev") => {
+const proposed = async (more: Parameters<typeof inputOf>[0] = {}, namespace = "dev") => {
   const { body, status } = await propose(more, namespace)
   if (status !== 201) throw new Error(JSON.stringify(body))
   return Schema.decodeUnknownSync(Proposal)(body)
@@ -340,6 +343,24 @@ describe("an approval", () => {
 })
 
 describe("a rejection", () => {
+  test("and a new proposal that would supersede it at the same time do not block each other", async () => {
+    for (let round = 0; round < 8; round++) {
+      name = `both-${round}`
+      await broken("dev")
+      const { id, target } = await proposed()
+      await elsewhere(admin.cluster).patch("dev", "Deployment", name, { spec: { replicas: 2 } })
+      const body = await inputOf({ target: { ...target, generation: 3 } })
+      const [rejected, fresh] = await Promise.all([
+        decide(id, "reject", {}),
+        admin.ask("/admin/proposals", { as: scheduler, body })
+      ])
+      expect([
+        [200, 409],
+        [409, 201]
+      ]).toContainEqual([rejected.status, fresh.status])
+    }
+  })
+
   test("needs a reason, closes the proposal, and holds off the same for an hour", async () => {
     const { digest, id } = await proposed()
     for (const reason of ["", "  ", undefined]) expect((await decide(id, "reject", { reason })).status).toBe(422)

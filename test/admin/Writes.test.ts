@@ -156,6 +156,23 @@ describe("a write", () => {
   })
 })
 
+describe("many writes at once", () => {
+  test("all come through, each recorded, and the chain holds", async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `${web}-${index}`)
+    for (const name of names) await elsewhere(admin.cluster).create("dev", deployment(name, "registry.test/web:1"))
+    const rounds = ["restart", "pause", "resume", "pause"]
+    const answers = await Promise.all(
+      names.map(async (name) => {
+        const seen: Array<number> = []
+        for (const verb of rounds) seen.push((await admin.ask(`/admin/ns/dev/${verb}`, { body: restart(name) })).status)
+        return seen
+      })
+    )
+    expect(answers).toEqual(names.map(() => [202, 202, 202, 202]))
+    expect((await admin.ask("/admin/actions/verify")).body["ok"]).toBe(true)
+  })
+})
+
 describe("a race", () => {
   test("with somebody else's change is lost by the undo: stale, recorded as failed, nothing overwritten", async () => {
     const image = (tag: number) => ({

@@ -97,7 +97,12 @@ const pgBoss = async (url: string, ran: Ran): Promise<Engine> => {
     work: async () => {
       await boss.work<{ number: number }>(
         "bench",
-        { batchSize: concurrency, pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5 },
+        {
+          batchSize: concurrency,
+          pollingIntervalSeconds: 0.5,
+          notifyPollingIntervalSeconds: 0.5,
+          burstWhenBatchFull: true
+        },
         async (jobs) => {
           for (const { data } of jobs) ran(data.number)
         }
@@ -110,7 +115,8 @@ const pgBoss = async (url: string, ran: Ran): Promise<Engine> => {
 
 const graphile = async (url: string, ran: Ran): Promise<Engine> => {
   const logger = new WorkerLogger(() => () => {})
-  const utils = await makeWorkerUtils({ connectionString: url, maxPoolSize: connections, logger })
+  // It has two pools: together as large as the others' one.
+  const utils = await makeWorkerUtils({ connectionString: url, maxPoolSize: connections / 2, logger })
   await utils.migrate()
   let runner: Awaited<ReturnType<typeof runGraphile>> | undefined
   return {
@@ -119,7 +125,7 @@ const graphile = async (url: string, ran: Ran): Promise<Engine> => {
     work: async () => {
       runner = await runGraphile({
         connectionString: url,
-        maxPoolSize: connections,
+        maxPoolSize: connections / 2,
         concurrency,
         noHandleSignals: true,
         logger,
@@ -225,7 +231,11 @@ const main = Effect.gen(function* () {
     ]
     const all = new Map(engines.map(({ name }) => [name, [] as Array<Figures>]))
     for (let round = 0; round < rounds; round++) {
-      for (const engine of engines) all.get(engine.name)!.push(await measure(engine))
+      for (const engine of engines) {
+        const figures = await measure(engine)
+        console.log(engine.name, Object.values(figures).map(rounded).join(" "))
+        all.get(engine.name)!.push(figures)
+      }
     }
     for (const engine of engines) await engine.stop()
     return Object.fromEntries(

@@ -128,8 +128,9 @@ export const settled = (person: Person, namespace: string, name: string, image: 
       : undefined
   })
 
-/** The watchman's patience for a story of under a minute; the rules are the same. */
+/** The watchman's and admin's patience for a story of under a minute; the rules are the same. */
 export const quickPatience = {
+  ADMIN_KNOWN_GOOD: "3 seconds",
   SCHEDULER_HEALTH_INTERVAL: "1 seconds",
   SCHEDULER_HEALTH_CRASH_HOLD: "8 seconds",
   SCHEDULER_HEALTH_KNOWN_GOOD: "3 seconds",

@@ -393,6 +393,23 @@ export const writesContract = (bench: Bench): void => {
       expect(refused.detail).toContain('strict decoding error: unknown field "spec.replicaz"')
     })
 
+    test("security: that cannot be decoded are refused without telling what the object holds", async () => {
+      const secret: KubernetesObject = {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name: "patch-secret", namespace, annotations: { note: 'canary "quoted" canary' } },
+        data: { password: "Y2FuYXJ5" }
+      }
+      await run(use((one) => one.create({ resource: Secret, namespace }, secret)))
+      for (const type of ["merge", "strategic"] as const) {
+        const body = { immutable: "yes", data: { other: "Y2FuYXJ5" } }
+        const refused = await failure(use((one) => one.patch(place(Secret, "patch-secret"), { type, body })))
+        expect(refused).toMatchObject({ reason: "invalid", status: 422 })
+        expect(refused.detail).toContain("patch: Invalid value: ")
+        expect(JSON.stringify(refused)).not.toMatch(/canary|Y2FuYXJ5/u)
+      }
+    })
+
     test("merge containers by name, and replace a whole template where told", async () => {
       const name = "patch-strategic"
       await run(apply(Deployment, deployment(name, "web:1", { paused: true })))
