@@ -13,7 +13,7 @@ import type {
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 import { Kubernetes, type WatchEvent } from "#shared/kubernetes/Kubernetes.ts"
 import { resources } from "#shared/kubernetes/objects.ts"
-import { changesBetween } from "./changes.ts"
+import { changesBetween } from "#shared/kubernetes/changes.ts"
 import { Chronicle } from "./Chronicle.ts"
 import { eventsOf, type Members, podNames } from "./clusterEvents.ts"
 import type { WorkloadRef } from "./kinds.ts"
@@ -23,7 +23,7 @@ import { NoHistory, RevisionUnknown, WorkloadNotFound } from "./refusals.ts"
 import { historyOf, numbered } from "./rollout/history.ts"
 import { podNode } from "./rollout/pods.ts"
 import { currentRevision, detailOf, type Family, workloadOf } from "./rollout/presentation.ts"
-import { withoutHash } from "./rollout/templates.ts"
+import { withoutHash } from "#shared/kubernetes/templates.ts"
 import { K8sUnavailable, type Upstream, upstreamOf } from "./upstream.ts"
 
 /** What the view itself says on the feed. */

@@ -4,7 +4,7 @@ import { InvalidInput } from "#shared/domain/errors.ts"
 import { NamespaceName, ObjectName } from "#shared/domain/workload.ts"
 import { Kubernetes, type KubernetesFailed, type LogOptions } from "#shared/kubernetes/Kubernetes.ts"
 import { type KubernetesObject, resources } from "#shared/kubernetes/objects.ts"
-import { maskText } from "./mask.ts"
+import { maskText } from "#shared/kubernetes/mask.ts"
 import { containersOf } from "./rollout/pods.ts"
 import { type Upstream, upstreamOf } from "./upstream.ts"
 

@@ -6,7 +6,7 @@ import { KubernetesFailed, type Written } from "#shared/kubernetes/Kubernetes.ts
 import type { SqlError } from "#shared/sql.ts"
 import type { Expectation } from "./actionEvents.ts"
 import { digestOf, liveDigest } from "./digests.ts"
-import { at, fieldsOf, without } from "./fields.ts"
+import { at, fieldsOf, without } from "#shared/kubernetes/fields.ts"
 import type { WorkloadRef } from "./kinds.ts"
 import type {
   HpaOwned,

@@ -9,12 +9,12 @@ import type { Expectation, Intent, Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
 import { digestOf, liveDigest, wished } from "./digests.ts"
 import { fieldManager } from "./fieldManager.ts"
-import { at, textAt } from "./fields.ts"
+import { at, textAt } from "#shared/kubernetes/fields.ts"
 import { Feed } from "./Feed.ts"
 import { Locks } from "./Locks.ts"
 import { resourceOfKind } from "./manifest/allowedKinds.ts"
 import { ProposalStore } from "./ProposalStore.ts"
-import { restartedAt } from "./rollout/templates.ts"
+import { restartedAt } from "#shared/kubernetes/templates.ts"
 
 export class Recovery extends Context.Service<
   Recovery,

@@ -1,8 +1,8 @@
 /** Kubernetes events as a list for people: which belong to a workload, when they were, newest first; pure. */
 import type { ClusterEvent } from "#shared/api/admin.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { numberAt, textAt } from "./fields.ts"
-import { maskText } from "./mask.ts"
+import { numberAt, textAt } from "#shared/kubernetes/fields.ts"
+import { maskText } from "#shared/kubernetes/mask.ts"
 
 /** Events of one answer. */
 export const maxEvents = 500

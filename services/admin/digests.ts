@@ -1,7 +1,7 @@
 /** What an approval, a plan or a recovery binds to: SHA-256 over the canonical JSON of the part of an object that people decide about. */
 import { createHash } from "node:crypto"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { at } from "./fields.ts"
+import { at } from "#shared/kubernetes/fields.ts"
 
 const canonical = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(canonical)

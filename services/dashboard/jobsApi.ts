@@ -4,7 +4,6 @@ import type {
   IncidentChain,
   Job,
   JobDetail,
-  JobInput,
   ScheduleInput,
   ScheduleView,
   WatchHealth
@@ -29,7 +28,6 @@ export const jobsApi = {
   jobs: (filter: Filter, cursor?: string) => call<Page<Job>>(`/jobs${query({ limit: 50, ...filter, cursor })}`),
   job: (job: string) => call<JobDetail>(`/jobs/${id(job)}`),
   logPath: (job: string) => `/jobs/${id(job)}/logs`,
-  enqueue: (input: JobInput, key: string) => post<Job>("/jobs", input, key),
   cancel: (job: string, reason: string, key: string) => post<Job>(`/jobs/${id(job)}/cancel`, { reason }, key),
   retry: (job: string, key: string) => post<Job>(`/jobs/${id(job)}/retry`, undefined, key),
   kinds: () => call<typeof JobKinds.Type>("/jobs/kinds"),

@@ -20,6 +20,17 @@ export const mayI = (me: Me, service: string, action: string): boolean =>
 const actions: ReadonlyArray<readonly [service: string, action: string]> = [
   ["monitor", "read"],
   ["monitor", "processes"],
+  ["admin", "read"],
+  ["admin", "plan"],
+  ["admin", "apply"],
+  ["admin", "restart"],
+  ["admin", "undo"],
+  ["admin", "pause"],
+  ["admin", "resume"],
+  ["admin", "scale"],
+  ["admin", "approve"],
+  ["scheduler", "read"],
+  ["scheduler", "write"],
   ["dashboard", "read"],
   ["auth", "read"],
   ["auth", "write"]

@@ -25,7 +25,9 @@ const open = () =>
     silence: 10_000,
     silenceReason: "Nothing was heard from the platform for 10 seconds.",
     onEvent: ({ data, event }) => {
-      change({ ...cluster, ...applyEvent(cluster, { event, data: JSON.parse(data) } as AdminEvent) })
+      const next = applyEvent(cluster, { event, data: JSON.parse(data) } as AdminEvent)
+      // A heartbeat changes nothing, and so draws nothing.
+      if (next !== cluster) change({ ...next, stream: cluster.stream })
       return undefined
     },
     onState: (stream) => {

@@ -5,13 +5,15 @@ import { Effect, Layer, Schedule } from "effect"
 import { stringify } from "yaml"
 import { readConfig } from "#shared/config.ts"
 import { kubernetesConfig, kubernetesLayer } from "#shared/kubernetes/config.ts"
-import { Kubernetes, type KubernetesFailed } from "#shared/kubernetes/Kubernetes.ts"
-import { makeSimulatedCluster } from "#shared/kubernetes/simulated/cluster.ts"
+import type { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
+import type { SimulatedCluster } from "#shared/kubernetes/simulated/cluster.ts"
 import { driveSimulatedCluster, simulatedKubernetes } from "#shared/kubernetes/simulated/layer.ts"
-import { demoWorkloads, placeOf } from "./demoWorkloads.ts"
+import { applyTo, demoBadRelease, makeDemoCluster } from "./demoCluster.ts"
 
 export interface DevelopmentCluster {
   readonly layer: Layer.Layer<Kubernetes>
+  /** Undefined for a real one. */
+  readonly cluster: SimulatedCluster | undefined
   /** What it is and how kubectl gets there, for the log. */
   readonly place: string
   /** Made by this start: nobody has done anything with it yet. */
@@ -25,36 +27,26 @@ interface Options {
   readonly speed: number
 }
 
-/** The age of the demo workloads in hours: what runs for days is known to be good. */
-const age = 48
-/** Who has released them, as managedFields tell it. */
-const manager = "demo-release"
-
-const apply = (release: (typeof demoWorkloads)[number], image: string, namespace: string) =>
-  Kubernetes.use((kubernetes) =>
-    kubernetes.apply(placeOf(release, namespace), release.manifest(image, namespace), { fieldManager: manager })
-  )
-
-/** Releases an image of a demo workload as its team's pipeline would: past admin. */
-export const demoRelease = (
-  name: string,
-  image: string,
+/** Rolls out the demo's bad release, as its team's pipeline would. */
+export const releaseBadly = (
+  { cluster }: Pick<DevelopmentCluster, "cluster">,
   namespace: string
-): Effect.Effect<void, KubernetesFailed, Kubernetes> =>
-  Effect.forEach(
-    demoWorkloads.filter((one) => one.name === name),
-    (one) => apply(one, image, namespace),
-    { discard: true }
-  )
+): Effect.Effect<void, Error> =>
+  cluster === undefined
+    ? Effect.void
+    : Effect.tryPromise({
+        try: () => applyTo(cluster, demoBadRelease(namespace)),
+        catch: (error) => new Error(`the demo's release failed: ${String(error)}`)
+      })
 
 /** Starts the cluster; it ends with the scope and keeps its state in `dataDir/cluster.json`, also when the process is killed. */
 export const startSimulatedCluster = Effect.fn("startSimulatedCluster")(function* (options: Options) {
   const { dataDir, namespace, speed } = options
   const file = join(dataDir, "cluster.json")
-  // Its time goes on where the last process left it; a new one has a past to live through first.
-  const began = existsSync(file) ? statSync(file).mtimeMs : Date.now() - age * 3_600_000
-  const cluster = makeSimulatedCluster({ namespaces: [namespace], now: Math.floor(began), speed })
-  const kept = existsSync(file) && cluster.restore(readFileSync(file, "utf8"))
+  const kept = existsSync(file) ? { snapshot: readFileSync(file, "utf8"), takenAt: statSync(file).mtimeMs } : undefined
+  const { cluster, fresh } = yield* Effect.promise(() =>
+    makeDemoCluster({ namespaces: [namespace], now: Date.now(), speed }, kept)
+  )
 
   let saved = ""
   const save = () => {
@@ -70,17 +62,7 @@ export const startSimulatedCluster = Effect.fn("startSimulatedCluster")(function
     if (request.method !== "GET") save()
     return answer
   }
-  const layer = simulatedKubernetes({ ...cluster, fetch: durable })
-  if (!kept) {
-    for (const round of [0, 1]) {
-      for (const one of demoWorkloads) {
-        const image = one.images[round]
-        if (image !== undefined) yield* Effect.provide(apply(one, image, namespace), layer)
-      }
-      cluster.advance(age * 900)
-    }
-  }
-  cluster.advanceTo(Date.now())
+  const lasting = { ...cluster, fetch: durable }
   save()
   yield* driveSimulatedCluster(cluster)
   yield* Effect.sync(save).pipe(Effect.repeat(Schedule.spaced("2 seconds")), Effect.forkScoped)
@@ -111,9 +93,10 @@ export const startSimulatedCluster = Effect.fn("startSimulatedCluster")(function
     { mode: 0o600 }
   )
   const started: DevelopmentCluster = {
-    layer,
+    layer: simulatedKubernetes(lasting),
+    cluster: lasting,
     place: `simulated, no real pods (kubectl --kubeconfig ${kubeconfig})`,
-    fresh: !kept
+    fresh
   }
   return started
 })
@@ -123,6 +106,7 @@ export const realCluster = Effect.fn("realCluster")(function* (kubeconfig: strin
   const config = yield* readConfig(kubernetesConfig, { KUBERNETES: kubeconfig }, [])
   const cluster: DevelopmentCluster = {
     layer: Layer.orDie(kubernetesLayer(config)),
+    cluster: undefined,
     place: `the real cluster of ${kubeconfig}`,
     fresh: false
   }

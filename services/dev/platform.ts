@@ -13,9 +13,8 @@ import * as admin from "#admin/service.ts"
 import * as gateway from "#gateway/service.ts"
 import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
-import { demoRelease, realCluster, startSimulatedCluster } from "./cluster.ts"
+import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
-import { badRelease } from "./demoWorkloads.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
 import { startPostgres } from "./postgres.ts"
 import { writeSettings } from "./settings.ts"
@@ -237,11 +236,9 @@ const start = Effect.fnUntraced(function* (
     ["data", dataDir]
   )
   if (cluster.fresh) {
-    const { image, name } = badRelease
-    yield* demoRelease(name, image, identity.ENVIRONMENT).pipe(
-      Effect.provide(cluster.layer),
+    yield* releaseBadly(cluster, identity.ENVIRONMENT).pipe(
       Effect.delay(storyBegins),
-      Effect.catch((error) => Effect.logWarning(`the demo's release failed: ${error.message}`)),
+      Effect.catch((error) => Effect.logWarning(error.message)),
       Effect.forkIn(scope)
     )
   }

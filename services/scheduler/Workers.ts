@@ -36,8 +36,8 @@ const forcedAfter = 15
 
 const retrySoon = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("2 seconds")])
 
-/** Ends of one statement. */
-const maxEnds = 500
+/** Milliseconds in which what happens together is gathered into one statement. */
+const gatherFor = 1
 
 const claimLatency = Metric.histogram("gatehouse_scheduler_claim_latency_seconds", {
   description: "How long jobs had been due when they were claimed.",
@@ -218,6 +218,8 @@ const makeWorkers = (
     }).pipe(Effect.catchTag("Unavailable", () => Effect.succeed(1)))
 
     const claiming = Effect.gen(function* () {
+      // With more to come, hands that get free together are filled together.
+      if (backlog) yield* Effect.sleep(gatherFor)
       const pause = yield* Effect.uninterruptible(claimOnce)
       yield* Effect.race(Queue.take(wake), Effect.sleep(Math.max(1, Math.ceil(pause * 1000))))
     })
@@ -270,7 +272,10 @@ const makeWorkers = (
       )
 
     const ending = Effect.gen(function* () {
-      const batch = yield* Queue.takeBetween(ends, 1, maxEnds)
+      // Those that end together are written together.
+      const first = yield* Queue.take(ends)
+      yield* Effect.sleep(gatherFor)
+      const batch = [first, ...(yield* Queue.clear(ends))]
       yield* logs.flush
       const kept = yield* keep(batch)
       yield* signals.tell({ due: batch.some(({ end }) => end._tag !== "Succeeded"), jobs: [...kept] })

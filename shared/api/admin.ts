@@ -344,6 +344,15 @@ export const ProposalState = Schema.Literals([
 ])
 export type ProposalState = typeof ProposalState.Type
 
+/** What a person has decided on a proposal, and why. */
+export const Decision = Schema.Struct({
+  decision: Schema.Literals(["approved", "rejected"]),
+  actor: Actor,
+  reason: Schema.String,
+  at: time
+})
+export type Decision = typeof Decision.Type
+
 export const Proposal = Schema.Struct({
   id: Schema.String,
   state: ProposalState,
@@ -358,14 +367,7 @@ export const Proposal = Schema.Struct({
   proposer: Actor,
   createdAt: time,
   expiresAt: time,
-  decision: nullable(
-    Schema.Struct({
-      decision: Schema.Literals(["approved", "rejected"]),
-      actor: Actor,
-      reason: Schema.String,
-      at: time
-    })
-  ),
+  decision: nullable(Decision),
   actionId: nullable(Schema.String),
   /** Why it became stale, failed or superseded, "" otherwise. */
   message: Schema.String

@@ -1,20 +1,19 @@
 /** The scheduler's API (`/jobs/*`): jobs, schedules and incidents on the wire; must not know how they are kept. */
 import { Schema } from "effect"
 import { NamespaceName, ObjectName, Target, WorkloadKind } from "../domain/workload.ts"
-import { Action, Actor, Evidence, ProposalState } from "./admin.ts"
+import { Action, Actor, Decision, Evidence, ProposalState, Reason } from "./admin.ts"
 import { PageQuery, page } from "./paging.ts"
 
 const time = Schema.String.annotate({ format: "date-time" })
 const text = (max: number) => Schema.String.check(Schema.isMaxLength(max))
 const nullable = Schema.NullOr
-const Reason = Schema.String.check(Schema.isPattern(/\S/u, { expected: "a reason" }), Schema.isMaxLength(500))
 
 /** A job's, queue's or schedule's name. */
 export const Name = Schema.String.check(
   Schema.isPattern(/^[a-z][a-z0-9._-]{0,62}$/u, { expected: "lower-case letters, digits, dots, dashes" })
 )
 
-/** `retryable` waits for its next attempt; `parked` has used up its attempts; `crashed` is of an attempt alone. */
+/** `retryable` waits for its next attempt; `failed` has used up its attempts, or asking again would give the same answer. */
 export const JobState = Schema.Literals([
   "scheduled",
   "available",
@@ -140,6 +139,8 @@ export const ScheduleView = Schema.Struct({
   everySeconds: nullable(Schema.Int),
   timeZone: Schema.String,
   kind: Schema.String,
+  /** Values whose names speak of secrets are masked. */
+  payload: Schema.Record(Schema.String, Schema.Unknown),
   overlap: Schema.Literals(["skip", "queue", "allow"]),
   missed: Schema.Literals(["skip", "once", "all"]),
   catchUpMax: Schema.Int,
@@ -255,14 +256,7 @@ export const IncidentChain = Schema.Struct({
       expiresAt: time
     })
   ),
-  decision: nullable(
-    Schema.Struct({
-      decision: Schema.Literals(["approved", "rejected"]),
-      actor: Actor,
-      reason: Schema.String,
-      at: time
-    })
-  ),
+  decision: nullable(Decision),
   action: nullable(Action),
   verification: nullable(
     Schema.Struct({

@@ -6,7 +6,7 @@ import { type Prepared, Rollouts } from "#admin/Rollouts.ts"
 import type { WorkloadRef } from "#admin/kinds.ts"
 import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { resources } from "#shared/kubernetes/objects.ts"
-import { at, listAt, textAt } from "#admin/fields.ts"
+import { at, listAt, textAt } from "#shared/kubernetes/fields.ts"
 import { change, make, release, remove, startWorld, type World } from "#test/admin/simulated.ts"
 
 const web: WorkloadRef = { namespace: "dev", kind: "Deployment", name: "web" }

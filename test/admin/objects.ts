@@ -1,5 +1,5 @@
 /** Objects as the API server would send them, for tests of what is decided over them; must hold no behaviour of the cluster. */
-import { fieldsOf } from "#admin/fields.ts"
+import { fieldsOf } from "#shared/kubernetes/fields.ts"
 import type { Json, KubernetesObject } from "#shared/kubernetes/objects.ts"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 

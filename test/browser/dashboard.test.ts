@@ -66,6 +66,36 @@ describe("navigation", () => {
     await heading(page, "Sessions & tokens").waitFor()
   })
 
+  browserTest("every page has its key", async () => {
+    const { page } = await open("/")
+    await heading(page, "k3s-1").waitFor()
+    for (const [key, title] of [
+      ["w", "Workloads"],
+      ["p", "Proposals"],
+      ["y", "Apply"],
+      ["t", "Actions"],
+      ["i", "Incidents"],
+      ["j", "Jobs"],
+      ["c", "Schedules"]
+    ] as const) {
+      await page.keyboard.press("g")
+      await page.keyboard.press(key)
+      await heading(page, title).waitFor()
+      expect(await page.evaluate(() => document.activeElement?.textContent)).toBe(title)
+    }
+  })
+
+  browserTest("a part of the page that cannot be fetched is told, and loading the page again brings it", async () => {
+    const { page } = await open("/sessions")
+    await heading(page, "Sessions & tokens").waitFor()
+    await page.route("**/Workloads-*.js", (route) => route.abort())
+    await page.getByRole("link", { name: "Workloads" }).click()
+    await page.getByText("This part of the page could not be fetched.").waitFor()
+    await page.unroute("**/Workloads-*.js")
+    await page.getByRole("button", { name: "Try again" }).click()
+    await heading(page, "Workloads").waitFor()
+  })
+
   browserTest("slash goes to the search, and letters typed there stay letters", async () => {
     const { page } = await open("/access")
     await page.getByText("Jonas Weber").waitFor()

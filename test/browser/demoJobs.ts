@@ -112,6 +112,7 @@ const schedule = (name: string, kind: string, more: Partial<ScheduleView>): Sche
   timeZone: "Europe/Zurich",
   kind,
   overlap: "skip",
+  payload: { note: "as it was" },
   missed: "once",
   catchUpMax: 10,
   dstGap: "run",

@@ -82,6 +82,33 @@ describe("the platform in a browser", () => {
     expect((await get(`${platform.origin}/monitor/host`, token)).status).toBe(200)
   })
 
+  browserTest("an operator previews an undo, restarts a workload, and finds the record of it", async () => {
+    const { page } = await logIn("Otto Operator", "/workloads")
+    await page.getByRole("link", { name: "catalogue", exact: true }).click()
+    await page.getByRole("button", { name: "Undo", exact: true }).click()
+    await page.getByRole("dialog").getByText("What changes").waitFor()
+    await page.keyboard.press("Escape")
+    await page.getByRole("button", { name: "Restart", exact: true }).click()
+    await page.getByRole("dialog").getByLabel("Reason").fill("Picks up the new prices")
+    await page.getByRole("dialog").getByRole("button", { name: "Restart" }).click()
+    await page.getByText("Rollout complete").waitFor()
+    await page.getByRole("link", { name: "Record" }).click()
+    await page.getByRole("region", { name: "Record" }).getByText("Picks up the new prices").waitFor()
+    await page.goto(`${platform.origin}/actions`)
+    await page.getByRole("button", { name: "Check the records" }).click()
+    await page.getByText(/records are as they were written/u).waitFor()
+  })
+
+  browserTest("a viewer reads a log and is offered nothing that changes the cluster", async () => {
+    const { page } = await logIn("Vera Viewer", "/workloads/dev/Deployment/catalogue?tab=logs")
+    await page.getByText("Following", { exact: true }).waitFor()
+    await page.locator(".log-line").first().waitFor()
+    await page.getByText("needs the scope admin:restart:dev").waitFor()
+    for (const name of ["Restart", "Undo", "Pause", "Scale"]) {
+      expect(await page.getByRole("button", { name, exact: true }).isDisabled()).toBe(true)
+    }
+  })
+
   browserTest("somebody without a role is told so and let in as soon as an owner gives one", async () => {
     const newcomer = await visit("/")
     await newcomer.page.getByRole("link", { name: "Continue with development login" }).click()

@@ -167,6 +167,18 @@ describe("an undo", () => {
     expect(JSON.parse(stub.calls.at(-1)!.body)).toMatchObject({ toRevision: 4, reason: "2.8.0 does not start" })
   })
 
+  browserTest("goes to the one before where none is known to have been good", async () => {
+    const { page, stub } = await open(address, {
+      before: ({ admin }) => {
+        admin.state.history = admin.state.history.map((one) => ({ ...one, health: "unknown" as const }))
+      }
+    })
+    await button(page, "Undo").click()
+    await dialog(page).getByText("back to revision 4").waitFor()
+    expect(stub.calls.map(({ body }) => (JSON.parse(body) as { toRevision: unknown }).toRevision)).toEqual([4])
+    expect(await dialog(page).getByText("The last one known to be good").count()).toBe(0)
+  })
+
   browserTest("two revisions are compared; change causes stay text", async () => {
     const evil = "<b onmouseover=alert(1)>cause</b>"
     const { page } = await open(`${address}?tab=revisions`, {

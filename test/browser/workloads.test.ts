@@ -89,6 +89,23 @@ describe("a lost stream", () => {
     expect(stub.admin.streams.resumed.filter((id) => id !== "")).toEqual(["2"])
   })
 
+  browserTest("one that ends in order is taken up where it ended, and nobody is alarmed", async () => {
+    const { page, stub } = await open("/sessions")
+    await page.clock.install()
+    await page.goto(`${stub.origin}/workloads`)
+    await status(page, "Live").waitFor()
+    const mailer = stub.admin.workloads.find(({ name }) => name === "mailer")!
+    stub.admin.tellWorkload({ ...mailer, restarts: 3 })
+    await row(page, "mailer").getByText("3", { exact: true }).waitFor()
+    const last = String(stub.admin.streams.newest())
+    await page.clock.runFor(6000)
+    stub.admin.streams.end()
+    await stub.admin.streams.untilResumed(last)
+    stub.admin.tellWorkload({ ...mailer, restarts: 4 })
+    await row(page, "mailer").getByText("4", { exact: true }).waitFor()
+    expect(await page.getByRole("alert").count()).toBe(0)
+  })
+
   browserTest("a silent one counts as lost, one that only beats does not", async () => {
     const { page, stub } = await open("/sessions")
     await page.clock.install()
@@ -96,12 +113,16 @@ describe("a lost stream", () => {
     await status(page, "Live").waitFor()
     await page.clock.runFor(7000)
     stub.admin.streams.beat()
-    await page.waitForTimeout(0)
     await page.evaluate(() => fetch("/auth/me"))
     await page.clock.runFor(7000)
     expect(await page.getByRole("alert").count()).toBe(0)
+    // It cannot be had again, so that the banner stays.
+    stub.admin.state.status = 503
     await page.clock.runFor(7000)
-    await page.getByText("Nothing was heard from the platform for 10 seconds.").waitFor()
+    await page
+      .getByRole("alert")
+      .getByText(/^Stale since/u)
+      .waitFor()
   })
 
   browserTest("a cluster that the platform itself does not see is told", async () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Effect, Layer, ManagedRuntime } from "effect"
 import { Chronicle } from "#admin/Chronicle.ts"
-import { at, fieldsOf, without } from "#admin/fields.ts"
+import { at, fieldsOf, without } from "#shared/kubernetes/fields.ts"
 import { fieldManager, onlyOurs } from "#admin/fieldManager.ts"
 import { type Prepared, Rollouts } from "#admin/Rollouts.ts"
 import { numbered } from "#admin/rollout/history.ts"

@@ -50,6 +50,17 @@ describe("the scopes of a token", () => {
     expect(scopes("Olga Owner", "prod")).toEqual([
       "monitor:read",
       "monitor:processes",
+      "admin:read",
+      "admin:plan",
+      "admin:apply",
+      "admin:restart",
+      "admin:undo",
+      "admin:pause",
+      "admin:resume",
+      "admin:scale",
+      "admin:approve",
+      "scheduler:read",
+      "scheduler:write",
       "dashboard:read",
       "auth:read",
       "auth:write"

@@ -13,7 +13,7 @@ import {
 } from "yaml"
 import { Result } from "effect"
 import type { InputFault } from "#shared/domain/errors.ts"
-import { isFields } from "../fields.ts"
+import { isFields } from "#shared/kubernetes/fields.ts"
 import { ManifestRefused, TooManyObjects } from "../writeRefusals.ts"
 import { readPlain } from "./scalars.ts"
 

@@ -1,6 +1,6 @@
 /** What a pod template may not ask for, in every kind that has one: the doors from a pod to its node and to other identities. Pure. */
 import type { InputFault } from "#shared/domain/errors.ts"
-import { at, type Fields, flagAt, isFields, listAt, numberAt, textAt } from "../fields.ts"
+import { at, type Fields, flagAt, isFields, listAt, numberAt, textAt } from "#shared/kubernetes/fields.ts"
 
 /** Identities that a template may name beside what the live workload has. */
 export interface PodPolicy {

@@ -2,7 +2,7 @@
 import type { Health, HealthStatus, WorkloadKind } from "#shared/domain/workload.ts"
 import type { RolloutStatus } from "#shared/api/admin.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { countAt, flagAt, isFields, at, listAt, numberAt, textAt } from "../fields.ts"
+import { countAt, flagAt, isFields, at, listAt, numberAt, textAt } from "#shared/kubernetes/fields.ts"
 
 const health = (status: HealthStatus, reason = ""): Health => ({ status, reason })
 

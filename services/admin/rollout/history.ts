@@ -1,9 +1,9 @@
 /** The revisions of a workload as `kubectl rollout history` lists them, with what it leaves out; pure. */
 import type { Revision } from "#shared/api/admin.ts"
 import type { RevisionNote } from "../Chronicle.ts"
-import { listAt, textAt } from "../fields.ts"
+import { listAt, textAt } from "#shared/kubernetes/fields.ts"
 import type { RevisionRecord } from "./revisions.ts"
-import { onlyRestartedAt } from "./templates.ts"
+import { onlyRestartedAt } from "#shared/kubernetes/templates.ts"
 
 /** Ascending by number; of two with one number the last in the list stands, as in kubectl. */
 export const numbered = (revisions: ReadonlyArray<RevisionRecord>): ReadonlyArray<RevisionRecord> =>

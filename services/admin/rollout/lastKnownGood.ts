@@ -1,9 +1,9 @@
 /** Which revision "last-known-good" means, and which one a plain undo would be no help for; pure. */
 import { Result } from "effect"
-import type { Fields } from "../fields.ts"
+import type { Fields } from "#shared/kubernetes/fields.ts"
 import { NoKnownGood } from "../refusals.ts"
 import type { RevisionRecord } from "./revisions.ts"
-import { onlyRestartedAt, sameButRestart } from "./templates.ts"
+import { onlyRestartedAt, sameButRestart } from "#shared/kubernetes/templates.ts"
 
 const newestFirst = (a: RevisionRecord, b: RevisionRecord) => b.revision - a.revision
 

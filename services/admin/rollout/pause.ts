@@ -2,7 +2,7 @@
 import { Result } from "effect"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { flagAt } from "../fields.ts"
+import { flagAt } from "#shared/kubernetes/fields.ts"
 import { printed } from "../kinds.ts"
 import { Unsupported } from "../refusals.ts"
 import type { PlannedPatch } from "./restart.ts"

@@ -1,8 +1,8 @@
 /** Pods and their containers as people need to see them: what each waits for or died of; pure. */
 import type { ContainerState, PodNode } from "#shared/api/admin.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { at, countAt, type Fields, fieldsOf, flagAt, isFields, listAt, textAt } from "../fields.ts"
-import { maskText } from "../mask.ts"
+import { at, countAt, type Fields, fieldsOf, flagAt, isFields, listAt, textAt } from "#shared/kubernetes/fields.ts"
+import { maskText } from "#shared/kubernetes/mask.ts"
 import { isReady, podHealth } from "./health.ts"
 
 /** Why a container that waits will go on waiting until somebody changes something. */

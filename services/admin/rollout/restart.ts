@@ -3,10 +3,10 @@ import { Result } from "effect"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 import type { Patch } from "#shared/kubernetes/Kubernetes.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { flagAt, textAt } from "../fields.ts"
+import { flagAt, textAt } from "#shared/kubernetes/fields.ts"
 import { printed } from "../kinds.ts"
 import { Paused, RestartTooSoon } from "../refusals.ts"
-import { restartedAt } from "./templates.ts"
+import { restartedAt } from "#shared/kubernetes/templates.ts"
 
 /** RFC 3339, whole seconds, UTC (kubectl writes the client's zone). */
 export const stampOf = (millis: number): string => new Date(millis).toISOString().replace(/\.\d+Z$/u, "Z")

@@ -1,7 +1,7 @@
 /** The revisions of a workload out of its ReplicaSets or ControllerRevisions, chosen and numbered as kubectl does; pure. */
 import { controllerOf, type KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { at, type Fields, fieldsOf, listAt, numberAt, textAt, textsAt, without } from "../fields.ts"
-import { sameTemplate } from "./templates.ts"
+import { at, type Fields, fieldsOf, listAt, numberAt, textAt, textsAt, without } from "#shared/kubernetes/fields.ts"
+import { sameTemplate } from "#shared/kubernetes/templates.ts"
 
 export const revisionAnnotation = "deployment.kubernetes.io/revision"
 export const changeCauseAnnotation = "kubernetes.io/change-cause"

@@ -2,7 +2,7 @@
 import { Result } from "effect"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { numberAt, textAt } from "../fields.ts"
+import { numberAt, textAt } from "#shared/kubernetes/fields.ts"
 import { printed } from "../kinds.ts"
 import { HpaOwned, Unsupported } from "../refusals.ts"
 import type { PausePlan } from "./pause.ts"

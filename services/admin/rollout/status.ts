@@ -2,7 +2,7 @@
 import type { RolloutStatus } from "#shared/api/admin.ts"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { countAt, flagAt, isFields, at, listAt, numberAt, textAt } from "../fields.ts"
+import { countAt, flagAt, isFields, at, listAt, numberAt, textAt } from "#shared/kubernetes/fields.ts"
 import { stuckContainers } from "./pods.ts"
 import { revisionNumber } from "./revisions.ts"
 

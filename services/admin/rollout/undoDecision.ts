@@ -4,7 +4,7 @@ import type { WorkloadKind } from "#shared/domain/workload.ts"
 import type { Patch } from "#shared/kubernetes/Kubernetes.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { printed } from "../kinds.ts"
-import { lastApplied } from "../mask.ts"
+import { lastApplied } from "#shared/kubernetes/mask.ts"
 
 /** A number as in kubectl's `--to-revision` (0 is the previous one), or the last revision that was once fully available. */
 export type ToRevision = number | "last-known-good"

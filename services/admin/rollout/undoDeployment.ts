@@ -1,13 +1,13 @@
 /** Undo of a Deployment as `kubectl rollout undo` does it, with a preview and preconditions that kubectl lacks; pure. */
 import { Result } from "effect"
 import type { Json, KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { changesBetween } from "../changes.ts"
-import { at, type Fields, fieldsOf, flagAt, jsonOf } from "../fields.ts"
-import { lastApplied } from "../mask.ts"
+import { changesBetween } from "#shared/kubernetes/changes.ts"
+import { at, type Fields, fieldsOf, flagAt, jsonOf } from "#shared/kubernetes/fields.ts"
+import { lastApplied } from "#shared/kubernetes/mask.ts"
 import { NoHistory, type NoKnownGood, Paused, RevisionNotFound } from "../refusals.ts"
 import { lastKnownGood, restartTrap } from "./lastKnownGood.ts"
 import { deploymentRevisions, revisionAnnotation, revisionNumber, type RevisionRecord } from "./revisions.ts"
-import { sameTemplate, withoutHash } from "./templates.ts"
+import { sameTemplate, withoutHash } from "#shared/kubernetes/templates.ts"
 import { applyWarning, type ToRevision, type UndoDecision, undoMessage } from "./undoDecision.ts"
 
 /** Annotations that stay the Deployment's own (kubectl's `annotationsToSkip`). */

@@ -2,12 +2,12 @@
 import { Result } from "effect"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { changesBetween } from "../changes.ts"
-import { at, countAt, type Fields, fieldsOf, numberAt, textAt } from "../fields.ts"
+import { changesBetween } from "#shared/kubernetes/changes.ts"
+import { at, countAt, type Fields, fieldsOf, numberAt, textAt } from "#shared/kubernetes/fields.ts"
 import { NoHistory, type NoKnownGood, RevisionNotFound } from "../refusals.ts"
 import { lastKnownGood, restartTrap } from "./lastKnownGood.ts"
 import { controllerRevisions, type RevisionRecord } from "./revisions.ts"
-import { identicalTemplate } from "./templates.ts"
+import { identicalTemplate } from "#shared/kubernetes/templates.ts"
 import { applyWarning, type ToRevision, type UndoDecision, undoMessage } from "./undoDecision.ts"
 
 export type RevisionedKind = Exclude<WorkloadKind, "Deployment">

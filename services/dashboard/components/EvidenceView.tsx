@@ -9,6 +9,9 @@ import { Time } from "./Table.tsx"
 const className = (name: string) =>
   Object.hasOwn(classWords, name) ? classWords[name as keyof typeof classWords] : name
 
+const newestFirst = (one: Evidence["events"][number], other: Evidence["events"][number]) =>
+  (other.at ?? "").localeCompare(one.at ?? "")
+
 export const EvidenceView = ({ evidence }: { readonly evidence: Evidence }) => {
   const { changes, container, events, exitCode, lastGoodRevision, previousLog, reason, revision } = evidence
   const words = reasonInWords(reason)
@@ -83,7 +86,7 @@ export const EvidenceView = ({ evidence }: { readonly evidence: Evidence }) => {
       </section>
       <section class="card" aria-label="Events">
         <h2>Events</h2>
-        <EventList events={events} />
+        <EventList events={events.toSorted(newestFirst)} />
       </section>
     </div>
   )

@@ -1,5 +1,5 @@
 /** Brings a screen's code when it is first shown, and says so when that fails; must know no screen. */
-import { useEffect, useState } from "preact/hooks"
+import { useEffect, useLayoutEffect, useState } from "preact/hooks"
 import type { Page, Screen, ScreenProps } from "../pages.ts"
 import { Failed, Loading } from "./Messages.tsx"
 
@@ -12,7 +12,8 @@ interface LazyScreenProps extends ScreenProps {
 }
 
 const Shown = ({ onShown }: Pick<LazyScreenProps, "onShown">) => {
-  useEffect(onShown, [])
+  // Before the browser draws: a key pressed at once must already meet the new heading.
+  useLayoutEffect(onShown, [])
   return null
 }
 

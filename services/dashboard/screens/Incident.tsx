@@ -74,20 +74,24 @@ const Content = ({ id, me }: { readonly me: Me; readonly id: string }) => {
     allowed: mayI(me, "scheduler", "write"),
     reason: "It needs the right scheduler:write in this environment."
   }
-  const resolved = incident.state === "resolved" && "It is resolved."
-  const actions: ReadonlyArray<GatedAction> = [
-    {
-      title: incident.acknowledged === null ? "I have seen it" : `Seen by ${incident.acknowledged.actor.name}`,
-      icon: "check",
-      allowance: firstRefusal(mayWrite, incident.acknowledged !== null && "Somebody looks after it.", resolved),
-      onPress: () =>
-        void run(async () => {
-          await jobsApi.acknowledge(id, intent({ ack: id }))
-          await chain.reload()
-        })
-    },
-    { title: "Mute", icon: "pause", allowance: firstRefusal(mayWrite, resolved), onPress: () => setMuting(true) }
-  ]
+  const muted = incident.mutedUntil !== null && Date.parse(incident.mutedUntil) > Date.now()
+  const seen: GatedAction = {
+    title: "I have seen it",
+    icon: "check",
+    allowance: firstRefusal(mayWrite, busy && "It is being told."),
+    onPress: () =>
+      void run(async () => {
+        await jobsApi.acknowledge(id, intent({ ack: id }))
+        await chain.reload()
+      })
+  }
+  const mute: GatedAction = {
+    title: muted ? "Mute for another time" : "Mute",
+    icon: "pause",
+    allowance: mayWrite,
+    onPress: () => setMuting(true)
+  }
+  const actions = incident.state === "resolved" ? [] : incident.acknowledged === null ? [seen, mute] : [mute]
   return (
     <>
       <ScreenHead
@@ -125,7 +129,7 @@ const Content = ({ id, me }: { readonly me: Me; readonly id: string }) => {
             <b>Advice:</b> {incident.advice}
           </p>
         )}
-        <GatedButtons actions={busy ? [] : actions} />
+        <GatedButtons actions={actions} />
         <ErrorLine error={error} />
       </section>
       <Chain chain={found} />

@@ -1,11 +1,12 @@
 /** Gathers what a person needs to decide: the previous container's last lines, events, what changed since the last good revision. Must change nothing. */
 import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import type { Evidence } from "#shared/api/admin.ts"
+import { changesBetween } from "#shared/kubernetes/changes.ts"
 import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { resources } from "#shared/kubernetes/objects.ts"
+import { asReleased } from "#shared/kubernetes/templates.ts"
 import { redact } from "#shared/telemetry.ts"
 import type { IncidentRow } from "./IncidentStore.ts"
-import { templateChanges } from "./templateChanges.ts"
 import type { WorkloadView } from "./view.ts"
 
 const lines = 50
@@ -88,6 +89,7 @@ const makeCollector = Effect.gen(function* () {
       const templateOf = (revision: number | null) =>
         view?.revisions.find((one) => one.revision.revision === revision)?.revision.template
       const good = templateOf(lastGoodRevision)
+      const bad = templateOf(incident.revision)
       const evidence: Evidence = {
         class: incident.class,
         container: incident.container,
@@ -100,7 +102,8 @@ const makeCollector = Effect.gen(function* () {
         events: seen,
         revision: incident.revision,
         lastGoodRevision,
-        changes: good === undefined ? [] : templateChanges(templateOf(incident.revision), good).slice(0, 200)
+        changes:
+          good === undefined || bad === undefined ? [] : changesBetween(asReleased(bad), asReleased(good)).slice(0, 200)
       }
       return evidence
     })

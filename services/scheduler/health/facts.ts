@@ -1,6 +1,7 @@
 /** What the watchman reads of pods, workloads and nodes: raw objects narrowed to the fields that its rules need; must judge nothing. */
 import { Option, Schema } from "effect"
 import type { WorkloadKind } from "#shared/domain/workload.ts"
+import { at, type Fields, fieldsOf, without } from "#shared/kubernetes/fields.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 
 const key = Schema.optionalKey
@@ -147,7 +148,7 @@ export interface Revision {
   readonly revision: number
   readonly createdAt: number
   /** The pod template that it stands for. */
-  readonly template: unknown
+  readonly template: Fields
 }
 
 export interface Workload {
@@ -169,7 +170,7 @@ export interface Workload {
   readonly deadlineExceeded: boolean
   /** Name of the ControllerRevision in force (StatefulSet), "" where the kind does not say. */
   readonly updateRevision: string
-  readonly template: unknown
+  readonly template: Fields
 }
 
 export interface Node {
@@ -239,18 +240,12 @@ export const replicaSetOf = (object: KubernetesObject): Revision | undefined =>
       owner: ownerOf(metadata),
       revision: Number.parseInt(metadata.annotations?.[revisionAnnotation] ?? "0", 10) || 0,
       createdAt: millis(metadata.creationTimestamp) ?? 0,
-      template: spec?.template
+      template: fieldsOf(spec?.template)
     })
   })
 
-const templateOfData = (data: unknown): unknown => {
-  if (typeof data !== "object" || data === null || !("spec" in data)) return undefined
-  const spec: unknown = data.spec
-  if (typeof spec !== "object" || spec === null || !("template" in spec)) return undefined
-  const template: unknown = spec.template
-  if (typeof template !== "object" || template === null) return undefined
-  return Object.fromEntries(Object.entries(template).filter(([name]) => name !== "$patch"))
-}
+/** The template in a ControllerRevision's data, which is a strategic merge patch. */
+const templateOfData = (data: unknown): Fields => without(fieldsOf(at(data, "spec", "template")), "$patch")
 
 export const controllerRevisionOf = (object: KubernetesObject): Revision | undefined =>
   Option.match(decodeControllerRevision(object), {
@@ -292,7 +287,7 @@ export const workloadOf = (kind: WorkloadKind, object: KubernetesObject): Worklo
           ({ reason, type }) => type === "Progressing" && reason === "ProgressDeadlineExceeded"
         ),
         updateRevision: status.updateRevision ?? "",
-        template: spec.template
+        template: fieldsOf(spec.template)
       }
     }
   })

@@ -1,6 +1,6 @@
 /** What is to be done about an incident: a rollback, a restart, advice, or nothing for now; pure, must know no store and no admin. */
+import { sameButRestart } from "#shared/kubernetes/templates.ts"
 import type { IncidentRow, Recent, RevisionHealth, Wish } from "./IncidentStore.ts"
-import { templateChanges } from "./templateChanges.ts"
 import type { RevisionView, WorkloadView } from "./view.ts"
 
 /** `Propose` something, give `Advice` and leave it to people, or hold back for now (`Suppress`). */
@@ -63,7 +63,7 @@ export const lastGood = (
     .toReversed()
     .find(({ revision }) => {
       const is = known.get(revision.uid)
-      return is?.good === true && !is.bad && templateChanges(revision.template, failing.revision.template).length > 0
+      return is?.good === true && !is.bad && !sameButRestart(revision.template, failing.revision.template)
     })
 }
 

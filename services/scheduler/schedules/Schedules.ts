@@ -7,6 +7,7 @@ import { type Actor, Audit } from "../Audit.ts"
 import { JobHandlers } from "../JobHandler.ts"
 import { Jobs } from "../Jobs.ts"
 import { type IdempotencyConflict, isTerminal } from "../JobStore.ts"
+import { masked } from "../masked.ts"
 import { type Calendar, calendarOf, dueSlots, nextSlots } from "./calendar.ts"
 import { type Plan, type Schedule, ScheduleStore } from "./ScheduleStore.ts"
 
@@ -85,11 +86,12 @@ const sameTiming = (one: Plan, other: Plan) =>
   one.dstFold === other.dstFold
 
 const toView = (schedule: Schedule, now: Date): ScheduleView => {
-  const { lastJob, lastSlot, nextSlot, payload: _, ...plan } = schedule
+  const { lastJob, lastSlot, nextSlot, payload, ...plan } = schedule
   const calendar = calendarOfKept(schedule)
   const slots = calendar !== undefined && schedule.enabled ? nextSlots(calendar, now, shown) : []
   return {
     ...plan,
+    payload: masked(payload),
     lastJob,
     lastSlot: iso(lastSlot),
     nextSlot: iso(nextSlot),

@@ -81,8 +81,11 @@ export const makeStreams = (first: () => ReadonlyArray<Omit<Told, "id">>) => {
       for (const controller of open) controller.close()
       open.clear()
     },
+    /** The id of the last event that was told. */
+    newest: () => id,
     untilOpen: (count: number) => until(() => open.size === count),
-    untilResumed: (id: string) => until(() => resumed.includes(id))
+    /** Resolves when a connection has asked for what came after that event. */
+    untilResumed: (lastEventId: string) => until(() => resumed.includes(lastEventId))
   }
 }
 export type Streams = ReturnType<typeof makeStreams>

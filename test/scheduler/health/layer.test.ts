@@ -159,7 +159,7 @@ describe("a release that crashes", () => {
     })
     expect(mine[0]?.input.evidence.previousLog.at(-1)).toBe("fatal: cannot open configuration")
     expect(mine[0]?.input.evidence.changes).toEqual([
-      { path: "/spec/containers/app/image", before: '"web:2-crash"', after: '"web:1"' }
+      { path: "/spec/containers/0/image", before: '"web:2-crash"', after: '"web:1"' }
     ])
     expect(mine[0]?.input.evidence.events.length).toBeGreaterThan(0)
   })

@@ -13,9 +13,18 @@ const payload = { image: "registry.example/tool:1", args: ["--all"], env: { MODE
 const jobs = "/apis/batch/v1/namespaces/dev/jobs"
 
 let cluster: SimulatedCluster
+/** Of the container, when it ends. */
+let exitCode = 0
 let kind: Awaited<ReturnType<typeof kindOf>>
 beforeEach(async () => {
-  cluster = makeSimulatedCluster({ namespaces: ["dev"], kubelet: false })
+  cluster = makeSimulatedCluster({
+    namespaces: ["dev"],
+    images: () => ({
+      ends: { exitCode, reason: exitCode === 0 ? "Completed" : "Error", afterSeconds: 2 },
+      lastLines: ["all done"]
+    })
+  })
+  exitCode = 0
   kind = await kindOf(
     "kubernetes.job",
     kubernetesJob({ namespace: "dev" }).pipe(Layer.provide(simulatedKubernetes(cluster)))
@@ -34,10 +43,6 @@ const api = async (method: string, path: string, body?: unknown) => {
 }
 const created = () =>
   cluster.writes().filter(({ method, path, status }) => method === "POST" && path === jobs && status === 201)
-const conclude = (type: "Complete" | "Failed") =>
-  api("PATCH", `${jobs}/${jobName(jobId)}/status`, {
-    status: { conditions: [{ type, status: "True", reason: "BackoffLimitExceeded" }] }
-  })
 
 test("creates one Job with the strictest context, and waits without holding a worker", async () => {
   expect((await kind.run(payload)).outcome?._tag).toBe("Again")
@@ -86,42 +91,31 @@ test("a lost answer to the creation makes no second one", async () => {
 
 test("ends with the Job, keeping how its container ended", async () => {
   await kind.run(payload)
-  await api("POST", "/api/v1/namespaces/dev/pods", {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "one", namespace: "dev", labels: { "batch.kubernetes.io/job-name": jobName(jobId) } },
-    spec: { containers: [{ name: "job", image: payload.image }] }
-  })
-  await api("PATCH", "/api/v1/namespaces/dev/pods/one/status", {
-    status: {
-      containerStatuses: [
-        {
-          name: "job",
-          image: "x",
-          imageID: "x",
-          ready: false,
-          restartCount: 0,
-          state: { terminated: { exitCode: 0, reason: "Completed" } }
-        }
-      ]
-    }
-  })
-  await conclude("Complete")
-  expect((await kind.run(payload)).outcome).toMatchObject({
+  cluster.advance(30)
+  const { log, outcome } = await kind.run(payload)
+  expect(outcome).toMatchObject({
     _tag: "Done",
-    result: { job: jobName(jobId), pod: "one", exitCode: 0, reason: "Completed" }
+    result: { job: jobName(jobId), pod: expect.stringContaining(jobName(jobId)), exitCode: 0, reason: "Completed" }
   })
+  expect(log).toContain("all done")
+  cluster.advance(30)
+  expect(created()).toHaveLength(1)
 })
 
 test("a failed Job is a failed attempt; the next attempt makes a new one under the same name", async () => {
+  exitCode = 3
   await kind.run(payload, { attempt: 1 })
-  await conclude("Failed")
+  cluster.advance(30)
   expect((await kind.run(payload, { attempt: 1 })).failure).toMatchObject({
     retryable: true,
-    detail: "the Job failed: BackoffLimitExceeded"
+    detail: "the Job failed: exit code 3"
   })
-  expect((await kind.run(payload, { attempt: 2 })).outcome?._tag).toBe("Again")
-  expect((await kind.run(payload, { attempt: 2 })).outcome?._tag).toBe("Again")
+  exitCode = 0
+  for (const step of ["removes the old", "makes a new", "ends with it"]) {
+    const { outcome } = await kind.run(payload, { attempt: 2 })
+    expect([step, outcome?._tag]).toEqual([step, step === "ends with it" ? "Done" : "Again"])
+    cluster.advance(30)
+  }
   expect(created()).toHaveLength(2)
 })
 

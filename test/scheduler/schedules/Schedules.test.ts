@@ -171,6 +171,13 @@ describe("an edited schedule", () => {
   })
 })
 
+describe("a schedule's payload", () => {
+  test("is shown to those who may read it, with its secrets masked", async () => {
+    await put("told", { ...minutely, payload: { path: "/svc/x", headers: { token: "canary" } } })
+    expect((await view("told")).payload).toEqual({ path: "/svc/x", headers: { token: "***" } })
+  })
+})
+
 describe("a backfill", () => {
   test("gives each slot of a past time a job, once", async () => {
     await put("past", { ...minutely, cron: "0 * * * *", overlap: "allow" })

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { SimulatedCluster } from "#shared/kubernetes/simulated/cluster.ts"
-import { applyTo, demoBadRelease, makeDemoCluster } from "#shared/kubernetes/simulated/demo.ts"
+import { applyTo, demoBadRelease, makeDemoCluster } from "#dev/demoCluster.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 
 setDefaultTimeout(120_000)
@@ -19,7 +19,7 @@ describe("kubectl on the simulated cluster", () => {
   let server: Bun.Server<undefined>
   let clock: ReturnType<typeof setInterval>
   beforeAll(async () => {
-    cluster = await makeDemoCluster({ namespaces: ["dev"], now: Date.now(), speed: 5 })
+    ;({ cluster } = await makeDemoCluster({ namespaces: ["dev"], now: Date.now(), speed: 5 }))
     await applyTo(cluster, demoBadRelease("dev"))
     clock = setInterval(() => cluster.advanceTo(Date.now()), 50)
     server = Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 0, fetch: cluster.fetch })

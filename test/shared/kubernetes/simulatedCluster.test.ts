@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
 import { type KubernetesObject, resources } from "#shared/kubernetes/objects.ts"
 import { makeSimulatedCluster, type SimulatedCluster } from "#shared/kubernetes/simulated/cluster.ts"
-import { applyTo, demoBadRelease, makeDemoCluster } from "#shared/kubernetes/simulated/demo.ts"
+import { applyTo, demoBadRelease, makeDemoCluster } from "#dev/demoCluster.ts"
 import { makeSimulatedKubernetes, simulatedKubernetes } from "#shared/kubernetes/simulated/layer.ts"
 import { at, list } from "./target.ts"
 
@@ -249,7 +249,7 @@ describe("a snapshot", () => {
 })
 
 test("the demo has healthy workloads, two good revisions of web, and a bad release that leaves the old one serving", async () => {
-  const cluster = await makeDemoCluster({ namespaces: [namespace], now: Date.UTC(2026, 5, 1) })
+  const { cluster } = await makeDemoCluster({ namespaces: [namespace], now: Date.UTC(2026, 5, 1) })
   clusters.push(cluster)
   expect(cluster.now()).toBe(Date.UTC(2026, 5, 1))
   const pods = await items(cluster, Pod)

@@ -73,7 +73,7 @@ const Rollouts = ({ cluster }: { readonly cluster: Cluster }) => {
               {workload.phase}
             </Badge>
             <span class="muted">
-              {workload.ready}/{workload.desired} ready
+              {workload.ready}/{workload.desired}
             </span>
           </li>
         ))}

@@ -70,13 +70,9 @@ export const ScheduleEditor = ({ onClose, onSaved, schedule, taken }: ScheduleEd
   const [timeZone, setTimeZone] = useState(schedule?.timeZone ?? "UTC")
   const [kind, setKind] = useState(schedule?.kind ?? "")
   const [written, setWritten] = useState<string>()
-  // A schedule does not tell its payload; its last job does, but for secrets, which must not be saved as their masks.
-  const last = useLoaded(
-    async () => (schedule?.lastJob == null ? undefined : (await jobsApi.job(schedule.lastJob.id)).payload),
-    schedule?.lastJob?.id ?? ""
-  )
-  const lastText = last.value === undefined ? undefined : JSON.stringify(last.value, null, 2)
-  const known = schedule === undefined ? "{}" : lastText === undefined || lastText.includes("***") ? "" : lastText
+  const told = JSON.stringify(schedule?.payload ?? {}, null, 2)
+  // What is masked must not be saved as its mask: it is to be written anew.
+  const known = told.includes("***") ? "" : told
   const payload = written ?? known
   const [overlap, setOverlap] = useState(schedule?.overlap ?? "skip")
   const [missed, setMissed] = useState(schedule?.missed ?? "once")

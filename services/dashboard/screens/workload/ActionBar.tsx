@@ -154,5 +154,5 @@ const ScaleDialog = ({ me, onClose, onDone, workload }: DialogProps) => {
 /** The dialog needs to know which revisions there are. */
 const UndoWithHistory = (props: DialogProps) => {
   const history = useLoaded(() => adminApi.history(props.workload), props.workload.uid)
-  return <UndoDialog {...props} items={history.value?.items ?? []} />
+  return <UndoDialog {...props} items={history.value?.items ?? (history.error === undefined ? undefined : [])} />
 }

@@ -13,14 +13,25 @@ import { RevisionSelect } from "./RevisionSelect.tsx"
 interface UndoDialogProps {
   readonly me: Me
   readonly workload: Workload
-  readonly items: ReadonlyArray<Revision>
-  /** Absent: the last that was known to be good. */
+  /** Undefined until they are known. */
+  readonly items: ReadonlyArray<Revision> | undefined
+  /** Absent: the last that was known to be good, if there is one. */
   readonly to?: number
   readonly onClose: () => void
   readonly onDone: (action: Action) => void
 }
 
 const knownGood = "last-known-good"
+
+const wasGood = (one: Revision) => one.health === "good" && !one.current
+
+/** What to go back to unless told: the last good one, else the one before; "" while that is not known. */
+const usual = (items: ReadonlyArray<Revision> | undefined): string => {
+  if (items === undefined) return ""
+  if (items.some(wasGood)) return knownGood
+  const earlier = items.filter(({ current }) => !current).map(({ revision }) => revision)
+  return earlier.length === 0 ? "0" : String(Math.max(...earlier))
+}
 
 const Preview = ({ preview }: { readonly preview: UndoPreview }) => (
   <div class="preview">
@@ -67,12 +78,14 @@ const Preview = ({ preview }: { readonly preview: UndoPreview }) => (
 )
 
 export const UndoDialog = ({ items, me, onClose, onDone, to, workload }: UndoDialogProps) => {
-  const [target, setTarget] = useState(to === undefined ? knownGood : String(to))
+  const [chosen, setChosen] = useState(to === undefined ? "" : String(to))
+  const target = chosen === "" ? usual(items) : chosen
   const intent = useIntent()
   const { kind, name, namespace } = workload
   const toRevision = target === knownGood ? knownGood : Number(target)
   const preview = useLoaded(
-    () => adminApi.previewUndo(namespace, { kind, name, reason: "Preview", toRevision }),
+    async () =>
+      target === "" ? undefined : adminApi.previewUndo(namespace, { kind, name, reason: "Preview", toRevision }),
     `${target} ${workload.generation}`
   )
   return (
@@ -89,8 +102,14 @@ export const UndoDialog = ({ items, me, onClose, onDone, to, workload }: UndoDia
         onDone(await adminApi.undo(namespace, input, intent(input)))
       }}
     >
-      <RevisionSelect label="Back to" items={items.filter((one) => !one.current)} value={target} onChange={setTarget}>
-        <option value={knownGood}>The last one known to be good</option>
+      <RevisionSelect
+        label="Back to"
+        items={items?.filter((one) => !one.current) ?? []}
+        value={target}
+        onChange={setChosen}
+      >
+        {items?.some(wasGood) === true ? <option value={knownGood}>The last one known to be good</option> : null}
+        {target === "0" ? <option value="0">The one before</option> : null}
       </RevisionSelect>
       {preview.error !== undefined ? (
         <Failed message={preview.error} onRetry={() => void preview.reload()} />

@@ -1,9 +1,13 @@
-/** The workloads of a development start: a few healthy services, and the bad release that shows detection, proposal and undo. */
-import type { KubernetesObject } from "../objects.ts"
-import { makeSimulatedCluster, type SimulatedCluster, type SimulatedClusterOptions } from "./cluster.ts"
+/** The simulated cluster of a development start, filled: a few healthy services of a believable age, and the bad release that shows detection, proposal and undo. */
+import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
+import {
+  makeSimulatedCluster,
+  type SimulatedCluster,
+  type SimulatedClusterOptions
+} from "#shared/kubernetes/simulated/cluster.ts"
 
 /** The manager that the demo workloads are applied by: admin's own, so that its next apply is no conflict. */
-export const demoManager = "gatehouse"
+export const demoManager = "gatehouse-admin"
 
 const labels = (name: string) => ({ "app.kubernetes.io/name": name })
 
@@ -109,30 +113,35 @@ export const applyTo = async (cluster: SimulatedCluster, object: KubernetesObjec
   if (!answer.ok) throw new Error(`${object.kind} ${object.metadata.name}: ${await answer.text()}`)
 }
 
-/** Between two demo releases: longer than any rollout takes. */
-const releaseSeconds = 300
+/** Between two demo releases: what runs for days is known to be good. */
+const releaseSeconds = 6 * 3600
 
 /**
- * A cluster at `now` (milliseconds) in which the demo workloads of each namespace have been running for a while. Or the one of
- * `snapshot`, if that is one; seconds that passed since then pass at once.
+ * A cluster at `now` (milliseconds) in which the demo workloads of each namespace have been running for two days. Or the one of
+ * a snapshot, if that is one; what has passed since it was taken passes at once.
  */
 export const makeDemoCluster = async (
   options: SimulatedClusterOptions & { readonly namespaces: ReadonlyArray<string>; readonly now: number },
-  snapshot?: string
-): Promise<SimulatedCluster> => {
+  kept?: { readonly snapshot: string; readonly takenAt: number }
+): Promise<{ readonly cluster: SimulatedCluster; readonly fresh: boolean }> => {
+  if (kept !== undefined) {
+    const cluster = makeSimulatedCluster({ ...options, now: Math.floor(kept.takenAt) })
+    if (cluster.restore(kept.snapshot)) {
+      cluster.advanceTo(options.now)
+      return { cluster, fresh: false }
+    }
+  }
   const releases = options.namespaces.map(demoWorkloads)
   const steps = Math.max(0, ...releases.map((list) => list.length))
   const cluster = makeSimulatedCluster({ ...options, now: options.now - (steps + 1) * releaseSeconds * 1000 })
-  if (snapshot === undefined || !cluster.restore(snapshot)) {
-    for (let step = 0; step < steps; step += 1) {
-      for (const list of releases) {
-        const object = list[step]
-        if (object !== undefined) await applyTo(cluster, object)
-      }
-      cluster.advance(releaseSeconds)
+  for (let step = 0; step < steps; step += 1) {
+    for (const list of releases) {
+      const object = list[step]
+      if (object !== undefined) await applyTo(cluster, object)
     }
+    cluster.advance(releaseSeconds)
   }
   cluster.advanceTo(options.now)
   cluster.writes(true)
-  return cluster
+  return { cluster, fresh: true }
 }

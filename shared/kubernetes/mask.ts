@@ -1,6 +1,6 @@
 /** Hides what is secret in objects before anybody sees them: Secret data, credentials in values, the copies in last-applied; pure. */
 import { stringify } from "yaml"
-import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
+import type { KubernetesObject } from "./objects.ts"
 import { at, type Fields, fieldsOf, isFields, listAt, textAt, without } from "./fields.ts"
 
 /** What stands in for a hidden value. */

@@ -1,8 +1,8 @@
 /** Nothing secret in what is shown of an object, as YAML or as a difference: each case is a way in which it would get out. */
 import { describe, expect, test } from "bun:test"
 import { parse } from "yaml"
-import { changesBetween } from "#admin/changes.ts"
-import { environmentOf, isSecretName, maskObject, maskText, yamlOf } from "#admin/mask.ts"
+import { changesBetween } from "#shared/kubernetes/changes.ts"
+import { environmentOf, isSecretName, maskObject, maskText, yamlOf } from "#shared/kubernetes/mask.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { deployment, template } from "#test/admin/objects.ts"
 

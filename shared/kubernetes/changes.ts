@@ -1,5 +1,5 @@
 /** The difference between two JSON values, field by field, with what is secret masked; pure. */
-import type { FieldChange } from "#shared/domain/workload.ts"
+import type { FieldChange } from "../domain/workload.ts"
 import { at, type Fields, isFields, textAt } from "./fields.ts"
 import { hidden, hiddenAfter, hiddenBefore, isSecretName, lastApplied, maskText } from "./mask.ts"
 

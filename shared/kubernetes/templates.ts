@@ -1,5 +1,5 @@
 /** When two pod templates mean the same, as kubectl's semantic comparison has it on the API server's JSON; pure. */
-import { at, type Fields, fieldsOf, isFields, without } from "../fields.ts"
+import { at, type Fields, fieldsOf, isFields, without } from "./fields.ts"
 import { sameQuantity } from "./quantity.ts"
 
 export const hashLabel = "pod-template-hash"
@@ -59,12 +59,14 @@ const stripped = (template: Fields, map: "labels" | "annotations", key: string):
 /** The template as a person wrote it: without the label that the Deployment's controller adds. */
 export const withoutHash = (template: Fields): Fields => stripped(template, "labels", hashLabel)
 
+/** The template as a person released it: without what a controller or a restart adds. */
+export const asReleased = (template: Fields): Fields => stripped(withoutHash(template), "annotations", restartedAt)
+
 /** The templates mean the same, `pod-template-hash` and `creationTimestamp: null` aside. */
 export const sameTemplate = (a: Fields, b: Fields): boolean => semanticallyEqual(withoutHash(a), withoutHash(b))
 
 /** The templates are the same, or differ in nothing but the restart stamp: running one means running the other's images. */
-export const sameButRestart = (a: Fields, b: Fields): boolean =>
-  sameTemplate(stripped(a, "annotations", restartedAt), stripped(b, "annotations", restartedAt))
+export const sameButRestart = (a: Fields, b: Fields): boolean => semanticallyEqual(asReleased(a), asReleased(b))
 
 /** The templates differ, and only in the restart stamp. */
 export const onlyRestartedAt = (a: Fields, b: Fields): boolean => sameButRestart(a, b) && !sameTemplate(a, b)

@@ -1,7 +1,7 @@
 /** When two templates mean the same: nil and empty, quantities by value, and what must never be taken for the same. */
 import { describe, expect, test } from "bun:test"
-import { quantityOf, sameQuantity } from "#admin/rollout/quantity.ts"
-import { onlyRestartedAt, sameButRestart, sameTemplate, semanticallyEqual } from "#admin/rollout/templates.ts"
+import { quantityOf, sameQuantity } from "#shared/kubernetes/quantity.ts"
+import { onlyRestartedAt, sameButRestart, sameTemplate, semanticallyEqual } from "#shared/kubernetes/templates.ts"
 import { template } from "#test/admin/objects.ts"
 
 const stamp = (at: string) => ({ "kubectl.kubernetes.io/restartedAt": at })

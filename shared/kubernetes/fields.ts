@@ -1,5 +1,5 @@
 /** Readers that narrow what is needed of a raw object, and leave it as it is; must interpret nothing. */
-import type { Json } from "#shared/kubernetes/objects.ts"
+import type { Json } from "./objects.ts"
 
 /** A JSON object of unknown shape. */
 export type Fields = Readonly<Record<string, unknown>>
