@@ -48,6 +48,9 @@ describe("security: a pod template", () => {
     ["capabilities", { securityContext: { capabilities: { add: ["SYS_ADMIN"], drop: ["ALL"] } } }],
     ["proc_mount", { securityContext: { procMount: "Unmasked" } }],
     ["seccomp", { securityContext: { seccompProfile: { type: "Unconfined" } } }],
+    ["app_armor", { securityContext: { appArmorProfile: { type: "Unconfined" } } }],
+    ["se_linux", { securityContext: { seLinuxOptions: { type: "spc_t" } } }],
+    ["se_linux", { securityContext: { seLinuxOptions: { user: "system_u" } } }],
     ["host_process", { securityContext: { windowsOptions: { hostProcess: true } } }],
     ["host_port", { ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 81 }] }]
   ]
