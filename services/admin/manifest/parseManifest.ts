@@ -148,6 +148,25 @@ const makeReader = (lines: LineCounter) => {
   return { lineOf, valueOf }
 }
 
+/** A document with a Secret in it, also within a list. */
+const mentionsSecret = /\bSecret\b/u
+
+/** What is wrong, without the text that is. */
+const quiet: Readonly<Record<string, string>> = {
+  syntax: "this is no YAML",
+  ambiguous_scalar: "kubectl and YAML 1.2 read this differently: quote it",
+  number_too_large: "a number beyond 2^53 loses digits: quote it if it is text",
+  custom_tag: "a tag is not taken: quote what starts with !",
+  unknown_alias: "there is no such anchor: quote what starts with *",
+  alias_limit: "the document's aliases make too much of it",
+  duplicate_key: "a key stands twice",
+  bad_key: "a key must be text",
+  bad_merge: "<< takes a map or a list of maps",
+  bad_text: "text may hold neither NUL nor half a character",
+  too_deep: "nested too deeply",
+  not_an_object: "expected an object"
+}
+
 /** A `List` as kubectl takes it apart; lists within lists too. */
 const flattened = ({ line, tree }: Parsed): ReadonlyArray<Parsed> => {
   const { items, kind } = tree
@@ -184,7 +203,11 @@ export const parseManifest = (text: string): Result.Result<ReadonlyArray<Parsed>
   for (const [number, document] of (Array.isArray(documents) ? documents : []).entries()) {
     const index = found.length
     const pointer = `/objects/${index}`
-    const fault = (code: string, detail: string, line: number) => faults.push({ pointer, code, detail, line })
+    // What is wrong with a Secret may be its value: an unquoted password that starts with `!` reads as a tag.
+    const secret = mentionsSecret.test(text.slice(document.range[0], document.range[2]))
+    const told = (fault: InputFault): InputFault =>
+      secret ? { ...fault, detail: quiet[fault.code ?? ""] ?? "this is not acceptable" } : fault
+    const fault = (code: string, detail: string, line: number) => faults.push(told({ pointer, code, detail, line }))
     for (const error of document.errors) {
       fault("syntax", error.message.split("\n")[0]!.slice(0, 200), lines.linePos(error.pos[0]).line)
     }
@@ -211,7 +234,7 @@ export const parseManifest = (text: string): Result.Result<ReadonlyArray<Parsed>
       else found.push(...flattened({ tree, line: reader.lineOf(contents) }))
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      faults.push(error.fault)
+      faults.push(told(error.fault))
     }
   }
   if (faults.length > 0) {

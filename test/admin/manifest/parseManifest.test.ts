@@ -119,3 +119,17 @@ describe("security: a manifest that two parsers read differently is refused, wit
     expect(faultOf(JSON.stringify({ kind: "List", items }))).toMatchObject({ _tag: "TooManyObjects" })
   })
 })
+
+describe("security: what is wrong with a Secret is told without its value", () => {
+  test.each([
+    ["0700123", "ambiguous_scalar"],
+    ["123_456", "ambiguous_scalar"],
+    ["!hunter2 x", "custom_tag"],
+    ["*hunter2", "unknown_alias"],
+    ['"\\qhunter2"', "syntax"]
+  ])("%s", (value, code) => {
+    const fault = faultOf(`kind: List\nitems:\n- kind: Secret\n  stringData:\n    k: ${value}\n`)
+    expect(fault).toMatchObject({ code, line: 5 })
+    expect(JSON.stringify(fault)).not.toMatch(/hunter2|0?700123|229459|123.?456/u)
+  })
+})
