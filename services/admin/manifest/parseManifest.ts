@@ -5,6 +5,7 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
   parseAllDocuments,
@@ -34,6 +35,17 @@ const maxValues = 100_000
 /** Levels of nesting. */
 const maxDepth = 64
 const maxFaults = 20
+/** Tokens of a text, some seven for each value that `maxValues` allows: a tree of more takes seconds to make, and is refused then. */
+const maxTokens = 700_000
+
+const tooManyTokens = (text: string): boolean => {
+  let tokens = 0
+  for (const _ of new Lexer().lex(text)) {
+    tokens += 1
+    if (tokens > maxTokens) return true
+  }
+  return false
+}
 
 class Refused extends Error {
   readonly fault: InputFault
@@ -189,6 +201,10 @@ export const parseManifest = (text: string): Result.Result<ReadonlyArray<Parsed>
     return Result.fail(
       new ManifestRefused({ code: "bad_text", errors: [{ pointer: "/manifest", code: "bad_text", detail, line }] })
     )
+  }
+  if (tooManyTokens(text)) {
+    const errors = [{ pointer: "/manifest", code: "too_many_values", detail: "the manifest holds too many values" }]
+    return Result.fail(new ManifestRefused({ code: "too_many_values", errors }))
   }
   const documents = parseAllDocuments<ParsedNode>(text, {
     version: "1.2",

@@ -110,6 +110,10 @@ describe("security: a manifest that two parsers read differently is refused, wit
     expect(Object.keys(treesOf(text)[0]!)).toHaveLength(40_001)
   }, 20_000)
 
+  test("values by the hundred thousand are refused before a tree is made of them", () => {
+    expect(faultOf(`a: [${"1,".repeat(400_000)}]`)).toMatchObject({ code: "too_many_values" })
+  })
+
   test("nesting without end is refused", () => {
     expect(faultOf(`a: ${"[".repeat(200)}${"]".repeat(200)}`)).toMatchObject({ code: "too_deep" })
   })
