@@ -65,6 +65,14 @@ describe("security: a pod template", () => {
     }
   })
 
+  test("may not be freed of AppArmor by the old annotation", () => {
+    const annotations = { "container.apparmor.security.beta.kubernetes.io/main": "unconfined" }
+    const object = { kind: "Job", spec: { template: { metadata: { annotations }, spec: { containers: [] } } } }
+    expect(podFaults("Job", object, undefined, policy).map(({ code, pointer }) => [code, pointer])).toEqual([
+      ["app_armor", "/spec/template/metadata/annotations/container.apparmor.security.beta.kubernetes.io~1main"]
+    ])
+  })
+
   test("says where, down to the field", () => {
     const [fault] = podFaults(
       "CronJob",
