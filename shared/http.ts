@@ -115,13 +115,16 @@ export const readText = async (request: Request, limit: number): Promise<string>
   }
 }
 
+/** NUL as JSON writes it; with one backslash more it is six harmless characters of somebody's program or pattern. */
+const nulEscape = /(?<!\\)(?:\\\\)*\\u0000/u
+
 /** Reads a JSON body: 415, 413 or 400, never a half-read value. An empty body is undefined. */
 export const readJson = async (request: Request, limit: number): Promise<unknown> => {
   const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase()
   if (type !== "application/json") throw new UnsupportedMediaType({ expected: "application/json" })
   const text = await readText(request, limit)
   if (tooDeep(text)) throw new MalformedRequest({ detail: `the JSON nests deeper than ${maxDepth} levels` })
-  if (text.includes("\\u0000") || text.includes("\0")) {
+  if (text.includes("\0") || nulEscape.test(text)) {
     throw new MalformedRequest({ detail: "the body contains a NUL character" })
   }
   try {

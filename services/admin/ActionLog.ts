@@ -159,6 +159,13 @@ const seqOf = (cursor: string): number | undefined => {
   return seq !== undefined && isSeq(Number(seq)) && cursorOf(Number(seq)) === cursor ? Number(seq) : undefined
 }
 
+/**
+ * JSON text without NUL and half characters: Postgres refuses to look into JSON that has one, and a single such row, which
+ * anybody's annotation or container can bring about, would fail every query that filters by content.
+ */
+const storable = (content: string): string =>
+  content.replaceAll(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/gu, "$1\\ufffd")
+
 /** Rows one query of a verification reads. */
 const verified = 1000
 
@@ -171,7 +178,8 @@ const makeActionLog = Effect.gen(function* () {
     const heads = yield* sql<{ readonly seq: number; readonly hash: string }>`
       SELECT seq::float8 AS seq, hash FROM action_chain FOR UPDATE`
     let { hash: previous, seq } = heads[0] ?? { hash: chainStart, seq: 0 }
-    for (const event of events) {
+    for (const given of events) {
+      const event = { ...given, content: storable(given.content) }
       seq += 1
       const hash = chainHash({ ...event, seq, at, previous })
       yield* sql`INSERT INTO action_events

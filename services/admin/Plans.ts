@@ -146,10 +146,10 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
   )
 
   const sendOne = (step: Step) =>
-    kubernetes.apply(placeOf(step), step.object, { fieldManager, force: step.force }).pipe(
-      // Our own undo came in between: once with force, never where anybody else has a field.
+    kubernetes.apply(placeOf(step), step.object, { fieldManager, force: false }).pipe(
+      // Our own undo is in the way: once with force, never where anybody else has a field, as they may have since the plan.
       Effect.catchIf(
-        (failed) => !step.force && failed.reason === "conflict" && onlyOurs(failed),
+        (failed) => failed.reason === "conflict" && onlyOurs(failed),
         () => kubernetes.apply(placeOf(step), step.object, { fieldManager, force: true })
       ),
       Effect.mapError((failed) => masked(step.object.kind, failed))

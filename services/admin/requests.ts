@@ -11,13 +11,24 @@ import { digestOf } from "./digests.ts"
 import { workloadKindOf } from "./kinds.ts"
 import type { Caller, IdempotencyKey } from "./Writes.ts"
 
+/** A time that exists and that the database takes: no 30th of February, no year 0, no zone beyond those on earth. */
+const isTime = (text: string) => {
+  const [, day, zone] = /^(\d{4}-\d{2}-\d{2})T[0-9:.]+(?:Z|[+-](\d{2}):\d{2})$/u.exec(text) ?? []
+  const midnight = Date.parse(`${day}T00:00:00Z`)
+  if (day === undefined || Number.isNaN(midnight) || Number.isNaN(Date.parse(text))) return false
+  return new Date(midnight).toISOString().startsWith(day) && !day.startsWith("0000") && Number(zone ?? 0) <= 14
+}
 const time = Schema.String.check(
   Schema.isPattern(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/u, {
     expected: "an RFC 3339 time"
   }),
-  Schema.makeFilter((text: string) => !Number.isNaN(Date.parse(text)) || "an RFC 3339 time")
+  Schema.makeFilter((text: string) => isTime(text) || "an RFC 3339 time")
 )
-const text = Schema.String.check(Schema.isMaxLength(253))
+/** The database knows no NUL. */
+const text = Schema.String.check(
+  Schema.isMaxLength(253),
+  Schema.makeFilter((one: string) => !one.includes("\0") || "text without NUL")
+)
 
 export const ActionQuery = Schema.Struct({
   ...PageQuery.fields,
@@ -38,7 +49,11 @@ export const ProposalQuery = Schema.Struct({
   state: Schema.optionalKey(ProposalState)
 })
 const revision = Schema.optionalKey(
-  Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+  Schema.String.check(Schema.isPattern(/^\d{1,16}$/u, { expected: "a revision: a whole number" })).pipe(
+    Schema.decodeTo(
+      Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+    )
+  )
 )
 export const DiffQuery = Schema.Struct({ from: revision, to: revision })
 export const StatusQuery = Schema.Struct({ revision })

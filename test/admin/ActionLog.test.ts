@@ -71,6 +71,10 @@ describe("actions", () => {
     "limit=201",
     "state=done",
     "since=yesterday",
+    "since=2026-02-30T00:00:00Z",
+    "since=0000-01-01T00:00:00Z",
+    "until=2026-01-01T00:00:00%2B23:59",
+    "name=a%00b",
     "other=1"
   ])("with %s are 422", async (query) => {
     expect((await admin.ask(`/admin/actions?${query}`)).status).toBe(422)

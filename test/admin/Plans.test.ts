@@ -225,6 +225,30 @@ describe("an apply", () => {
     expect(other.objects[0]?.conflicts.map(({ manager }) => manager)).toEqual(["kubectl-edit"])
   })
 
+  test("security: that may take over what our undo set never takes what kubectl set meanwhile", async () => {
+    const image = (tag: number) => `registry.test/web:${tag}`
+    for (const tag of [1, 2]) {
+      await apply({ manifest: yaml(deployment(name, image(tag))) })
+      admin.cluster.advance(5)
+    }
+    await admin.ask("/admin/ns/dev/undo", { body: { kind: "Deployment", name, reason } })
+    admin.cluster.advance(5)
+    const { planId } = await plan(yaml(deployment(name, image(3))))
+    const container = { name: "main", image: image(4) }
+    admin.cluster.intercept((request) => {
+      if (request.method !== "PATCH" || request.url.includes("dryRun")) return undefined
+      admin.cluster.intercept(undefined)
+      return elsewhere(admin.cluster)
+        .patch("dev", "Deployment", name, { spec: { template: { spec: { containers: [container] } } } })
+        .then(() => admin.cluster.fetch(request))
+    })
+    const { body, status } = await apply({ planId })
+    expect([status, body["code"]]).toEqual([409, "field_conflict"])
+    expect(await elsewhere(admin.cluster).get("dev", "Deployment", name)).toMatchObject({
+      spec: { template: { spec: { containers: [container] } } }
+    })
+  })
+
   test("stops at the first object that is refused, and says what became of each", async () => {
     const { planId } = await plan(yaml(configMap({}), configMap({}, `${name}-b`), configMap({}, `${name}-c`)))
     const refusal = {
@@ -344,6 +368,10 @@ describe("security: the value of a secret", () => {
         objects: [{ changes: expect.arrayContaining([expect.objectContaining({ path: "/data/k" })]) }]
       })
       await see("/admin/ns/dev/apply", { manifest: yaml(secret(Buffer.from(`${canary}2`).toString("base64"))), reason })
+      for (const value of [`!${canary} x`, `*${canary}`, `"\\q${canary}`]) {
+        const text = `apiVersion: v1\nkind: Secret\nmetadata: {name: ${name}}\nstringData:\n  k: ${value}\n`
+        await see("/admin/ns/dev/plan", { manifest: text })
+      }
       await see("/admin/ns/dev/plan", { manifest: yaml(secret(`not base64 ${canary}`)) })
       await see("/admin/ns/dev/plan", { manifest: yaml(secret(encoded, { nonsense: canary })) })
       await see("/admin/actions")

@@ -18,8 +18,6 @@ export interface Step extends Admitted {
   /** Digest of the live object, null where there was none. */
   readonly before: string | null
   readonly after: string
-  /** Only our own earlier undo or restart owns what conflicts: the apply takes it (once, and only then). */
-  readonly force: boolean
   /** Nothing would be written, not even who owns which field. */
   readonly idle: boolean
   readonly shown: PlannedObject
@@ -143,7 +141,6 @@ export const dryRun = Effect.fnUntraced(function* (admitted: Admitted, live: Kub
     live,
     before,
     after,
-    force,
     idle: same && owned(live) === owned(written.object),
     shown: {
       apiVersion: object.apiVersion,

@@ -1,6 +1,6 @@
 /** What a pod template may not ask for, in every kind that has one: the doors from a pod to its node and to other identities. Pure. */
 import type { InputFault } from "#shared/domain/errors.ts"
-import { at, type Fields, flagAt, isFields, listAt, numberAt, textAt } from "#shared/kubernetes/fields.ts"
+import { at, type Fields, fieldsOf, flagAt, isFields, listAt, numberAt, textAt } from "#shared/kubernetes/fields.ts"
 
 /** Identities that a template may name beside what the live workload has. */
 export interface PodPolicy {
@@ -38,6 +38,18 @@ const pullSecretsOf = (spec: unknown) => listAt(spec, "imagePullSecrets").map((o
 
 type Fault = (pointer: string, code: string, detail: string) => void
 
+/** What the Pod Security Standards' baseline allows. */
+const seLinuxTypes: ReadonlySet<string> = new Set([
+  "",
+  "container_t",
+  "container_init_t",
+  "container_kvm_t",
+  "container_engine_t"
+])
+
+/** The annotation that named a container's AppArmor profile before there was a field for it. */
+const appArmorAnnotation = "container.apparmor.security.beta.kubernetes.io/"
+
 const securityFaults = (context: unknown, pointer: string, fault: Fault) => {
   if (flagAt(context, "privileged")) fault(`${pointer}/privileged`, "privileged", "a container may not be privileged")
   if (listAt(context, "capabilities", "add").length > 0) {
@@ -49,6 +61,14 @@ const securityFaults = (context: unknown, pointer: string, fault: Fault) => {
   }
   if (textAt(context, "seccompProfile", "type") === "Unconfined") {
     fault(`${pointer}/seccompProfile/type`, "seccomp", "the seccomp profile may not be Unconfined")
+  }
+  if (textAt(context, "appArmorProfile", "type") === "Unconfined") {
+    fault(`${pointer}/appArmorProfile/type`, "app_armor", "the AppArmor profile may not be Unconfined")
+  }
+  const label = at(context, "seLinuxOptions")
+  const type = textAt(label, "type") ?? ""
+  if ((textAt(label, "user") ?? "") + (textAt(label, "role") ?? "") !== "" || !seLinuxTypes.has(type)) {
+    fault(`${pointer}/seLinuxOptions`, "se_linux", "SELinux may confine a container, not free it")
   }
   if (flagAt(context, "windowsOptions", "hostProcess")) {
     fault(`${pointer}/windowsOptions/hostProcess`, "host_process", "a container may not be a process of the host")
@@ -70,6 +90,12 @@ export const podFaults = (
   const liveSpec = at(templateOf(kind, live)?.template, "spec")
   const here = `${found.pointer}/spec`
 
+  for (const [key, value] of Object.entries(fieldsOf(at(found.template, "metadata", "annotations")))) {
+    if (key.startsWith(appArmorAnnotation) && value === "unconfined") {
+      const pointer = `${found.pointer}/metadata/annotations/${key.replaceAll("/", "~1")}`
+      fault(pointer, "app_armor", "the AppArmor profile may not be unconfined")
+    }
+  }
   for (const field of ["hostNetwork", "hostPID", "hostIPC"]) {
     if (flagAt(spec, field)) fault(`${here}/${field}`, "host_namespace", `${field} is not allowed`)
   }

@@ -12,6 +12,10 @@ import type { WorkloadView } from "./view.ts"
 const lines = 50
 const longestLine = 4000
 
+/** Text as admin takes it: what crashes may write NUL, and a cut may halve a character; neither may keep a proposal back. */
+const sendable = (text: string, longest: number): string =>
+  text.replaceAll("\0", "\uFFFD").slice(0, longest).toWellFormed()
+
 const EventShape = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
   message: Schema.optionalKey(Schema.String),
@@ -46,7 +50,7 @@ const makeCollector = Effect.gen(function* () {
     kubernetes.logs({ namespace, pod, container, previous, tailLines: lines, limitBytes: 256 * 1024 }).pipe(
       Stream.take(lines),
       // A program's log may say what no reader of a proposal needs.
-      Stream.map((line) => redact(line.slice(0, longestLine))),
+      Stream.map((line) => redact(sendable(line, longestLine))),
       Stream.runCollect,
       Effect.timeout("10 seconds")
     )
@@ -73,8 +77,8 @@ const makeCollector = Effect.gen(function* () {
             .flatMap((item) => Option.toArray(decodeEvent(item)))
             .map((event) => ({
               at: event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? null,
-              reason: (event.reason ?? "").slice(0, 253),
-              message: (event.message ?? "").slice(0, 2000),
+              reason: sendable(event.reason ?? "", 253),
+              message: sendable(event.message ?? "", 2000),
               count: event.count ?? 1
             }))
             .toSorted((a, b) => (a.at ?? "").localeCompare(b.at ?? ""))

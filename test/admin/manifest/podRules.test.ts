@@ -48,6 +48,9 @@ describe("security: a pod template", () => {
     ["capabilities", { securityContext: { capabilities: { add: ["SYS_ADMIN"], drop: ["ALL"] } } }],
     ["proc_mount", { securityContext: { procMount: "Unmasked" } }],
     ["seccomp", { securityContext: { seccompProfile: { type: "Unconfined" } } }],
+    ["app_armor", { securityContext: { appArmorProfile: { type: "Unconfined" } } }],
+    ["se_linux", { securityContext: { seLinuxOptions: { type: "spc_t" } } }],
+    ["se_linux", { securityContext: { seLinuxOptions: { user: "system_u" } } }],
     ["host_process", { securityContext: { windowsOptions: { hostProcess: true } } }],
     ["host_port", { ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 81 }] }]
   ]
@@ -60,6 +63,14 @@ describe("security: a pod template", () => {
         expect([kind, spec, codes(kind, spec)]).toEqual([kind, spec, [code]])
       }
     }
+  })
+
+  test("may not be freed of AppArmor by the old annotation", () => {
+    const annotations = { "container.apparmor.security.beta.kubernetes.io/main": "unconfined" }
+    const object = { kind: "Job", spec: { template: { metadata: { annotations }, spec: { containers: [] } } } }
+    expect(podFaults("Job", object, undefined, policy).map(({ code, pointer }) => [code, pointer])).toEqual([
+      ["app_armor", "/spec/template/metadata/annotations/container.apparmor.security.beta.kubernetes.io~1main"]
+    ])
   })
 
   test("says where, down to the field", () => {
