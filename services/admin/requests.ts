@@ -57,10 +57,19 @@ const revision = Schema.optionalKey(
 )
 export const DiffQuery = Schema.Struct({ from: revision, to: revision })
 export const StatusQuery = Schema.Struct({ revision })
+/** Of one workload, by kind and name, or of all: half a workload is none. */
 export const EventsQuery = Schema.Struct({
   kind: Schema.optionalKey(Schema.String),
   name: Schema.optionalKey(ObjectName)
-})
+}).check(
+  Schema.makeFilter(
+    ({ kind, name }: { readonly kind?: string; readonly name?: string }) =>
+      (kind === undefined) === (name === undefined) || {
+        path: [kind === undefined ? "kind" : "name"],
+        issue: "kind and name are given together"
+      }
+  )
+)
 export const StreamQuery = Schema.Struct({ namespace: Schema.optionalKey(NamespaceName) })
 
 /** Decodes the query, each parameter at most once, after the caller is known. */

@@ -1,8 +1,11 @@
 /** Requests that a browser sends for another site's page (spec R9): CSRF, CORS and preflights; must not know who is logged in. */
 import type { Route } from "./routeTable.ts"
 
+/** An event stream is held open for whoever asked for it: a page that may not read it must not be able to hold any. */
+const asksForStream = (headers: Headers) => /^text\/event-stream\b/iu.test(headers.get("accept") ?? "")
+
 /**
- * Whether a request that changes something cannot be shown to come from our own pages (or those a route allows): `Origin`
+ * Whether a request that changes something, or holds a stream, cannot be shown to come from our own pages (or those a route allows): `Origin`
  * must be ours; without it `Sec-Fetch-Site` must say same-origin. `null` (sandboxed frames, redirects) is another site.
  */
 export const crossSite = (
@@ -11,8 +14,10 @@ export const crossSite = (
   publicOrigin: string,
   allowed?: ReadonlySet<string>
 ): boolean => {
-  if (method === "GET" || method === "HEAD" || method === "OPTIONS") return false
   const origin = headers.get("origin")
+  const reads = method === "GET" || method === "HEAD" || method === "OPTIONS"
+  // Browsers send no Origin with a read of their own pages' origin.
+  if (reads && (origin === null || !asksForStream(headers))) return false
   if (origin !== null) return origin !== publicOrigin && allowed?.has(origin) !== true
   return headers.get("sec-fetch-site") !== "same-origin"
 }

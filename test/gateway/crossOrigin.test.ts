@@ -70,6 +70,120 @@ const senders: ReadonlyArray<readonly [who: string, headers: () => Headers, ours
 ]
 
 for (const [who, headers, ours] of senders) {
+  test("two Origin headers are not ours", async () => {
+    const answer = await exchange(
+      gateway.port,
+      request("POST", "/admin/x", new URL(gateway.origin).host, [
+        `Cookie: ${owner.cookie}`,
+        `Origin: ${gateway.origin}`,
+        "Origin: https://evil.test",
+        "Content-Length: 0"
+      ])
+    )
+    expect(answer.status).toBe(403)
+  })
+
+  describe("R9: a route's list", () => {
+    test("lets its origins change something by cookie, and no other route's", async () => {
+      for (const method of changing) {
+        expect(await status(method, "/shared/x", { ...cookie(), origin: friend })).toBe(200)
+        expect(await status(method, "/shared/x", { ...cookie(), origin: "https://friend.test.evil.test" })).toBe(403)
+        expect(await status(method, "/admin/x", { ...cookie(), origin: friend })).toBe(403)
+      }
+    })
+    test("lets its origins read the answers, errors included", async () => {
+      const asked = [
+        gateway.ask("/shared/x", { headers: { ...cookie(), origin: friend } }),
+        gateway.ask("/shared/x", { headers: { origin: friend } }),
+        gateway.ask("/shared/%2f", { headers: { ...cookie(), origin: friend } }),
+        gateway.ask("/shared/x", { headers: { authorization: "Bearer x", origin: friend } })
+      ]
+      const answers = await Promise.all(asked)
+      expect(answers.map((answer) => answer.status)).toEqual([200, 401, 400, 401])
+      // A path that is refused belongs to no route.
+      for (const answer of [answers[0]!, answers[1]!, answers[3]!]) {
+        expect(answer.headers.get("access-control-allow-origin")).toBe(friend)
+        expect(answer.headers.get("access-control-allow-credentials")).toBe("true")
+        expect(answer.headers.get("vary")?.toLowerCase()).toContain("origin")
+      }
+      expect(answers[2]!.headers.get("access-control-allow-origin")).toBeNull()
+    })
+    test("a cache cannot mix the answers for two origins", async () => {
+      for (const headers of [
+        {},
+        { origin: gateway.origin },
+        { origin: "https://evil.test" }
+      ] as ReadonlyArray<Headers>) {
+        const answer = await gateway.ask("/shared/x", { headers: { ...cookie(), ...headers } })
+        expect(answer.headers.get("vary")?.toLowerCase()).toContain("origin")
+        expect(answer.headers.get("access-control-allow-origin")).toBeNull()
+      }
+    })
+  })
+
+  describe("R9: a preflight is answered by the gateway from the route's list", () => {
+    const preflight = async (path: string, headers: Headers) => {
+      const before = echo.count()
+      const answer = await gateway.ask(path, {
+        method: "OPTIONS",
+        headers: {
+          "access-control-request-method": "PUT",
+          "access-control-request-headers": "content-type",
+          ...headers
+        }
+      })
+      expect(echo.count()).toBe(before)
+      return answer
+    }
+    test("a listed origin may", async () => {
+      const answer = await preflight("/shared/x", { origin: friend })
+      expect(answer.status).toBe(204)
+      expect(Object.fromEntries(answer.headers)).toMatchObject({
+        "access-control-allow-origin": friend,
+        "access-control-allow-credentials": "true",
+        "access-control-allow-methods": expect.stringContaining("PUT"),
+        "access-control-allow-headers": expect.stringContaining("content-type"),
+        vary: "origin"
+      })
+    })
+    test("any other may not, on no route", async () => {
+      for (const origin of [
+        "https://evil.test",
+        "null",
+        gateway.origin.replace("localhost", "sibling.localhost"),
+        `${friend}.evil.test`
+      ])
+        for (const path of ["/shared/x", "/admin/x", "/open/x", "/nowhere"]) {
+          const answer = await preflight(path, { origin })
+          expect(answer.status).toBe(403)
+          expect(answer.headers.get("access-control-allow-origin")).toBeNull()
+        }
+      expect((await preflight("/admin/x", { origin: friend })).status).toBe(403)
+    })
+    test("no credentials are asked for it", async () => {
+      expect((await preflight("/shared/x", { origin: friend, cookie: "__Host-gatehouse=nonsense" })).status).toBe(204)
+    })
+    test("an OPTIONS that is no preflight is a request like others", async () => {
+      expect(await status("OPTIONS", "/admin/x", { origin: friend })).toBe(401)
+      expect(await status("OPTIONS", "/admin/x", cookie())).toBe(200)
+    })
+  })
+
+  describe("an event stream", () => {
+    const stream = { accept: "text/event-stream" }
+    test("asked for with a cookie by a foreign page is refused, and not even opened", async () => {
+      for (const origin of ["https://evil.test", "null", gateway.origin.replace("http:", "https:")]) {
+        expect(await status("GET", "/admin/x", { ...cookie(), ...stream, origin })).toBe(403)
+      }
+    })
+    test("is given to our own pages, to those a route lists, and to a bearer", async () => {
+      expect(await status("GET", "/admin/x", { ...cookie(), ...stream })).toBe(200)
+      expect(await status("GET", "/admin/x", { ...cookie(), ...stream, origin: gateway.origin })).toBe(200)
+      expect(await status("GET", "/shared/x", { ...cookie(), ...stream, origin: friend })).toBe(200)
+      expect(await status("GET", "/admin/x", { ...bearer(), ...stream, origin: "https://evil.test" })).toBe(200)
+    })
+  })
+
   describe(`R9: a request of ${who}`, () => {
     for (const method of changing) {
       test(`${method} by cookie is ${ours ? "let through" : "403"}`, async () => {
@@ -125,95 +239,4 @@ test("a token beside a cookie is what counts", async () => {
   expect(
     await status("POST", "/admin/x", { ...cookie(), authorization: "Bearer nonsense", origin: "https://evil.test" })
   ).toBe(401)
-})
-
-test("two Origin headers are not ours", async () => {
-  const answer = await exchange(
-    gateway.port,
-    request("POST", "/admin/x", new URL(gateway.origin).host, [
-      `Cookie: ${owner.cookie}`,
-      `Origin: ${gateway.origin}`,
-      "Origin: https://evil.test",
-      "Content-Length: 0"
-    ])
-  )
-  expect(answer.status).toBe(403)
-})
-
-describe("R9: a route's list", () => {
-  test("lets its origins change something by cookie, and no other route's", async () => {
-    for (const method of changing) {
-      expect(await status(method, "/shared/x", { ...cookie(), origin: friend })).toBe(200)
-      expect(await status(method, "/shared/x", { ...cookie(), origin: "https://friend.test.evil.test" })).toBe(403)
-      expect(await status(method, "/admin/x", { ...cookie(), origin: friend })).toBe(403)
-    }
-  })
-  test("lets its origins read the answers, errors included", async () => {
-    const asked = [
-      gateway.ask("/shared/x", { headers: { ...cookie(), origin: friend } }),
-      gateway.ask("/shared/x", { headers: { origin: friend } }),
-      gateway.ask("/shared/%2f", { headers: { ...cookie(), origin: friend } }),
-      gateway.ask("/shared/x", { headers: { authorization: "Bearer x", origin: friend } })
-    ]
-    const answers = await Promise.all(asked)
-    expect(answers.map((answer) => answer.status)).toEqual([200, 401, 400, 401])
-    // A path that is refused belongs to no route.
-    for (const answer of [answers[0]!, answers[1]!, answers[3]!]) {
-      expect(answer.headers.get("access-control-allow-origin")).toBe(friend)
-      expect(answer.headers.get("access-control-allow-credentials")).toBe("true")
-      expect(answer.headers.get("vary")?.toLowerCase()).toContain("origin")
-    }
-    expect(answers[2]!.headers.get("access-control-allow-origin")).toBeNull()
-  })
-  test("a cache cannot mix the answers for two origins", async () => {
-    for (const headers of [{}, { origin: gateway.origin }, { origin: "https://evil.test" }] as ReadonlyArray<Headers>) {
-      const answer = await gateway.ask("/shared/x", { headers: { ...cookie(), ...headers } })
-      expect(answer.headers.get("vary")?.toLowerCase()).toContain("origin")
-      expect(answer.headers.get("access-control-allow-origin")).toBeNull()
-    }
-  })
-})
-
-describe("R9: a preflight is answered by the gateway from the route's list", () => {
-  const preflight = async (path: string, headers: Headers) => {
-    const before = echo.count()
-    const answer = await gateway.ask(path, {
-      method: "OPTIONS",
-      headers: { "access-control-request-method": "PUT", "access-control-request-headers": "content-type", ...headers }
-    })
-    expect(echo.count()).toBe(before)
-    return answer
-  }
-  test("a listed origin may", async () => {
-    const answer = await preflight("/shared/x", { origin: friend })
-    expect(answer.status).toBe(204)
-    expect(Object.fromEntries(answer.headers)).toMatchObject({
-      "access-control-allow-origin": friend,
-      "access-control-allow-credentials": "true",
-      "access-control-allow-methods": expect.stringContaining("PUT"),
-      "access-control-allow-headers": expect.stringContaining("content-type"),
-      vary: "origin"
-    })
-  })
-  test("any other may not, on no route", async () => {
-    for (const origin of [
-      "https://evil.test",
-      "null",
-      gateway.origin.replace("localhost", "sibling.localhost"),
-      `${friend}.evil.test`
-    ])
-      for (const path of ["/shared/x", "/admin/x", "/open/x", "/nowhere"]) {
-        const answer = await preflight(path, { origin })
-        expect(answer.status).toBe(403)
-        expect(answer.headers.get("access-control-allow-origin")).toBeNull()
-      }
-    expect((await preflight("/admin/x", { origin: friend })).status).toBe(403)
-  })
-  test("no credentials are asked for it", async () => {
-    expect((await preflight("/shared/x", { origin: friend, cookie: "__Host-gatehouse=nonsense" })).status).toBe(204)
-  })
-  test("an OPTIONS that is no preflight is a request like others", async () => {
-    expect(await status("OPTIONS", "/admin/x", { origin: friend })).toBe(401)
-    expect(await status("OPTIONS", "/admin/x", cookie())).toBe(200)
-  })
 })
