@@ -1,7 +1,7 @@
 /** What a job's handler is and what it may ask for while it runs; must know no storage, no queue and no HTTP. */
 import { Context, Data, Effect, Layer, Result, Schema } from "effect"
 import type { JobLogLine } from "#shared/api/scheduler.ts"
-import type { InvalidInput } from "#shared/domain/errors.ts"
+import { InvalidInput } from "#shared/domain/errors.ts"
 import { invalidInput } from "#shared/problem.ts"
 
 /**
@@ -76,6 +76,15 @@ export interface RegisteredHandler {
   readonly cancelled: (jobId: string) => Effect.Effect<void, JobFailed>
 }
 
+/** Numbers beyond a double's range are read as infinite and would be kept as null. */
+const infinite = (value: unknown, pointer: string): ReadonlyArray<string> => {
+  if (typeof value === "number") return Number.isFinite(value) ? [] : [pointer]
+  if (typeof value !== "object" || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]) =>
+    infinite(inner, `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`)
+  )
+}
+
 const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
   const decode = Schema.decodeUnknownResult(handler.payload, { errors: "all", onExcessProperty: "error" })
   return {
@@ -85,6 +94,11 @@ const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
     cancelled: handler.cancelled ?? (() => Effect.void),
     check: (payload, under) =>
       Effect.suspend(() => {
+        const huge = infinite(payload, under)
+        if (huge.length > 0) {
+          const errors = huge.map((pointer) => ({ pointer, detail: "a number that is too large" }))
+          return Effect.fail(new InvalidInput({ errors }))
+        }
         const result = decode(payload)
         return Result.isSuccess(result) ? Effect.void : Effect.fail(invalidInput(result.failure.issue, under))
       }),

@@ -10,12 +10,13 @@ import {
   ScheduleInput
 } from "#shared/api/scheduler.ts"
 import { Identity } from "#shared/auth.ts"
-import { InvalidInput, MalformedRequest, NotFound } from "#shared/domain/errors.ts"
+import { MalformedRequest, NotFound } from "#shared/domain/errors.ts"
 import type { Principal } from "#shared/domain/identity.ts"
-import { accept, describeApp, eventStream, guarded, makeApp, makeRun, requestIdOf } from "#shared/http.ts"
+import { describeApp, eventStream, guarded, makeApp, makeRun, requestIdOf } from "#shared/http.ts"
 import { documentOf } from "#shared/openApi.ts"
 import type { Built, Service } from "#shared/service.ts"
 import { type Actor, Audit } from "./Audit.ts"
+import { acceptForm, BadInput } from "./BadInput.ts"
 import { incidentRoutes } from "./health/http.ts"
 import type { IncidentStore } from "./health/IncidentStore.ts"
 import { JobHandlers } from "./JobHandler.ts"
@@ -70,7 +71,7 @@ export const times = (under: string, fields: Readonly<Record<string, string | un
     const errors = Object.entries(fields)
       .filter(([, text]) => text !== undefined && !isTime(text))
       .map(([field]) => ({ pointer: `${under}/${field}`, detail: "not a time of RFC 3339" }))
-    return errors.length === 0 ? Effect.void : Effect.fail(new InvalidInput({ errors }))
+    return errors.length === 0 ? Effect.void : Effect.fail(new BadInput({ errors }))
   })
 
 const list = Effect.fnUntraced(function* (request: Request) {
@@ -173,7 +174,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
     .use(incidentRoutes(run, principalOf))
     .get("/jobs", ({ request }) => run(request, list(request)), { detail: routeDetails.jobs })
     .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, actorOf(request))), {
-      body: accept(JobInput),
+      body: acceptForm(JobInput),
       detail: routeDetails.enqueue
     })
     .get("/jobs/kinds", ({ request }) => run(request, kinds), { detail: routeDetails.kinds })
@@ -200,14 +201,14 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
           schedules((all) => all.get(params.name))
         ),
       {
-        params: accept(byName, "/params"),
+        params: acceptForm(byName, "/params"),
         detail: routeDetails.schedule
       }
     )
     .put(
       "/jobs/schedules/:name",
       ({ body, params, request }) => run(request, putSchedule(params.name, body, actorOf(request))),
-      { params: accept(byName, "/params"), body: accept(ScheduleInput), detail: routeDetails.putSchedule }
+      { params: acceptForm(byName, "/params"), body: acceptForm(ScheduleInput), detail: routeDetails.putSchedule }
     )
     .delete(
       "/jobs/schedules/:name",
@@ -219,10 +220,10 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
             new Response(null, { status: 204, headers: noStore })
           )
         ),
-      { params: accept(byName, "/params"), detail: routeDetails.deleteSchedule }
+      { params: acceptForm(byName, "/params"), detail: routeDetails.deleteSchedule }
     )
     .get("/jobs/schedules/:name/preview", ({ params, request }) => run(request, preview(request, params.name)), {
-      params: accept(byName, "/params"),
+      params: acceptForm(byName, "/params"),
       detail: routeDetails.preview
     })
     .post(
@@ -232,30 +233,30 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
           request,
           schedules((all) => all.trigger(params.name, actorOf(request)), 201)
         ),
-      { params: accept(byName, "/params"), detail: routeDetails.trigger }
+      { params: acceptForm(byName, "/params"), detail: routeDetails.trigger }
     )
     .post(
       "/jobs/schedules/:name/pause",
       ({ params, request }) => run(request, setEnabled(params.name, false, actorOf(request))),
-      { params: accept(byName, "/params"), detail: routeDetails.pause }
+      { params: acceptForm(byName, "/params"), detail: routeDetails.pause }
     )
     .post(
       "/jobs/schedules/:name/resume",
       ({ params, request }) => run(request, setEnabled(params.name, true, actorOf(request))),
-      { params: accept(byName, "/params"), detail: routeDetails.resume }
+      { params: acceptForm(byName, "/params"), detail: routeDetails.resume }
     )
     .post(
       "/jobs/schedules/:name/backfill",
       ({ body, params, request }) => run(request, backfill(params.name, body, actorOf(request))),
-      { params: accept(byName, "/params"), body: accept(BackfillInput), detail: routeDetails.backfill }
+      { params: acceptForm(byName, "/params"), body: acceptForm(BackfillInput), detail: routeDetails.backfill }
     )
     .get("/jobs/openapi.json", () => document, { detail: routeDetails.openapi })
     .get("/jobs/:id", ({ params, request }) => run(request, show(params.id)), {
-      params: accept(byId, "/params"),
+      params: acceptForm(byId, "/params"),
       detail: routeDetails.job
     })
     .get("/jobs/:id/logs", ({ params, request }) => run(request, logs(request, params.id, built)), {
-      params: accept(byId, "/params"),
+      params: acceptForm(byId, "/params"),
       detail: routeDetails.logs
     })
     .post(
@@ -268,7 +269,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
             (job) => json(job)
           )
         ),
-      { params: accept(byId, "/params"), body: accept(CancelInput), detail: routeDetails.cancel }
+      { params: acceptForm(byId, "/params"), body: acceptForm(CancelInput), detail: routeDetails.cancel }
     )
     .post(
       "/jobs/:id/retry",
@@ -280,7 +281,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
             (job) => json(job, 201)
           )
         ),
-      { params: accept(byId, "/params"), detail: routeDetails.retry }
+      { params: acceptForm(byId, "/params"), detail: routeDetails.retry }
     )
   const document: object = documentOf("Gatehouse scheduler", describeApp(app))
   return app

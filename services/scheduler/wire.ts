@@ -35,12 +35,18 @@ export const AuditVerdict = Schema.Struct({
   brokenAt: Schema.NullOr(Schema.Int)
 })
 
-const rfc3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/u
+/** Offsets as Postgres takes them, which is all that any zone has; hour 24 is ISO 8601, not RFC 3339. */
+const rfc3339 =
+  /^\d{4}-\d\d-\d\d[Tt](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:[Zz]|[+-](?:0\d|1[0-5]):[0-5]\d)$/u
 
-/** Whether text is a time of RFC 3339 that exists; Date takes 31 February for 3 March. */
+/** What four digits of a year can show, in UTC. */
+const earliest = Date.parse("0001-01-01T00:00:00Z")
+const latest = Date.parse("9999-12-31T23:59:59.999Z")
+
+/** Whether text is a time of RFC 3339 that exists, in UTC too; Date takes 31 February for 3 March. */
 export const isTime = (text: string): boolean => {
   if (!rfc3339.test(text)) return false
   const millis = Date.parse(text)
   const [year, month, day] = text.slice(0, 10).split("-").map(Number) as [number, number, number]
-  return !Number.isNaN(millis) && year > 0 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
+  return millis >= earliest && millis <= latest && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
 }

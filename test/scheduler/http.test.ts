@@ -97,15 +97,20 @@ describe("POST /jobs", () => {
     ["an unknown kind", { kind: "no.such", payload: {} }, 422, "/kind"],
     ["a payload that does not fit", { kind: "test.logs", payload: { lines: 1 } }, 422, "/payload/lines"],
     ["an unknown field of the payload", { kind: "test.logs", payload: { lines: [], x: 1 } }, 422, "/payload/x"],
-    ["a time that is none", { kind: "test.ok", payload: {}, runAt: "tomorrow" }, 422, "/runAt"],
-    ["31 February", { kind: "test.ok", payload: {}, runAt: "2026-02-31T00:00:00Z" }, 422, "/runAt"],
-    ["no attempts", { kind: "test.ok", payload: {}, maxAttempts: 0 }, 422, "/maxAttempts"],
-    ["too many attempts", { kind: "test.ok", payload: {}, maxAttempts: 101 }, 422, "/maxAttempts"],
-    ["half a priority", { kind: "test.ok", payload: {}, priority: 1.5 }, 422, "/priority"],
-    ["an unknown field", { kind: "test.ok", payload: {}, state: "succeeded" }, 422, "/state"],
-    ["no payload", { kind: "test.ok" }, 422, "/payload"],
-    ["a list", [], 422, ""],
-    ["a huge number", { kind: "test.ok", payload: {}, priority: 1e308 }, 422, "/priority"]
+    ["a time that is none", { kind: "test.ok", payload: {}, runAt: "tomorrow" }, 400, "/runAt"],
+    ["31 February", { kind: "test.ok", payload: {}, runAt: "2026-02-31T00:00:00Z" }, 400, "/runAt"],
+    ["no attempts", { kind: "test.ok", payload: {}, maxAttempts: 0 }, 400, "/maxAttempts"],
+    ["too many attempts", { kind: "test.ok", payload: {}, maxAttempts: 101 }, 400, "/maxAttempts"],
+    ["half a priority", { kind: "test.ok", payload: {}, priority: 1.5 }, 400, "/priority"],
+    ["an unknown field", { kind: "test.ok", payload: {}, state: "succeeded" }, 400, "/state"],
+    ["no payload", { kind: "test.ok" }, 400, "/payload"],
+    ["a list", [], 400, ""],
+    ["an hour that RFC 3339 has not", { kind: "test.ok", payload: {}, runAt: "2027-01-01T24:00:00Z" }, 400, "/runAt"],
+    ["an offset that no zone has", { kind: "test.ok", payload: {}, runAt: "2027-01-01T00:00:00+23:59" }, 400, "/runAt"],
+    ["the year 10000 in UTC", { kind: "test.ok", payload: {}, runAt: "9999-12-31T23:59:59-12:00" }, 400, "/runAt"],
+    ["a leap second", { kind: "test.ok", payload: {}, runAt: "2026-12-31T23:59:60Z" }, 400, "/runAt"],
+    ["a payload for a kind that takes none", { kind: "retention", payload: { days: 1 } }, 422, "/payload/days"],
+    ["a huge number", { kind: "test.ok", payload: {}, priority: 1e308 }, 400, "/priority"]
   ]
   for (const [what, body, status, pointer] of refused) {
     test(`${what} is ${status} with its place, and nothing is kept`, async () => {
@@ -117,6 +122,17 @@ describe("POST /jobs", () => {
       expect(await jobs()).toBe(before)
     })
   }
+
+  test("a number that no double holds is 422 and not kept as null", async () => {
+    const body = `{"kind":"test.ok","payload":{"a":[1e400]}}`
+    const answer = await scheduler.ask("/jobs", {
+      method: "POST",
+      body,
+      headers: { "content-type": "application/json" }
+    })
+    const problem = await problemOf(answer)
+    expect([answer.status, problem.errors?.map(({ pointer }) => pointer)]).toEqual([422, ["/payload/a/0"]])
+  })
 
   test("hostile bodies are refused before they are understood, and nothing is kept", async () => {
     const before = await jobs()
@@ -177,12 +193,13 @@ describe("reading", () => {
 
   test("a bad query is named", async () => {
     for (const [query, status] of [
-      ["limit=0", 422],
-      ["limit=201", 422],
-      ["state=sleeping", 422],
-      ["since=yesterday", 422],
-      ["nothing=1", 422],
-      ["cursor=x", 400]
+      ["limit=0", 400],
+      ["limit=201", 400],
+      ["state=sleeping", 400],
+      ["since=yesterday", 400],
+      ["nothing=1", 400],
+      ["cursor=x", 400],
+      ["since=2026-01-01T00:00:00%2B23:59", 400]
     ] as const) {
       expect([query, (await scheduler.ask(`/jobs?${query}`)).status]).toEqual([query, status])
     }
@@ -230,7 +247,7 @@ describe("cancel and retry", () => {
       { state: "cancelled", reason: "not needed" }
     ])
     expect((await post(`/jobs/${made}/cancel`, { reason: "again" })).status).toBe(409)
-    expect((await post(`/jobs/${made}/cancel`, { reason: " " })).status).toBe(422)
+    expect((await post(`/jobs/${made}/cancel`, { reason: " " })).status).toBe(400)
     const rows = await scheduler.database.query(`SELECT action FROM jobs.audit WHERE subject = '${made}'`)
     expect(rows).toEqual([{ action: "job.cancelled" }])
   })
@@ -280,10 +297,13 @@ describe("schedules", () => {
     ] as const) {
       const answer = await scheduler.ask("/jobs/schedules/bad", { method: "PUT", json: { ...schedule, ...fields } })
       const problem = await problemOf(answer)
-      expect([answer.status, problem.errors?.[0]?.pointer]).toEqual([422, pointer])
+      expect([answer.status, problem.errors?.[0]?.pointer]).toEqual([
+        /^.(?:kind|payload)/u.test(pointer) ? 422 : 400,
+        pointer
+      ])
     }
     expect((await scheduler.ask("/jobs/schedules/bad")).status).toBe(404)
-    expect((await scheduler.ask("/jobs/schedules/Bad%20name", { method: "PUT", json: schedule })).status).toBe(422)
+    expect((await scheduler.ask("/jobs/schedules/Bad%20name", { method: "PUT", json: schedule })).status).toBe(400)
   })
 
   test("that come with the platform stay", async () => {

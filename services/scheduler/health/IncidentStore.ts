@@ -93,8 +93,22 @@ export interface Recent {
   /** Actions under way in the namespace, and in all. */
   readonly actingHere: number
   readonly acting: number
-  /** Workloads with an incident opened within the last five minutes. */
-  readonly openedLately: number
+  /** Milliseconds since a person last rejected a proposal for the workload. */
+  readonly sinceRejectedMs: number | null
+  /** Whether so many workloads fail that none is to be mended by itself. */
+  readonly clusterWide: boolean
+}
+
+/** How many workloads have an incident: one opened within the last five minutes, and one that is open at all. */
+export interface Spread {
+  readonly lately: number
+  readonly open: number
+}
+
+/** A node's boot as it was last seen; `changedAt` in milliseconds since the epoch, null if no other came before it. */
+export interface Boot {
+  readonly bootId: string
+  readonly changedAt: number | null
 }
 
 export interface Observed {
@@ -146,6 +160,10 @@ export class IncidentStore extends Context.Service<
     readonly markBad: (revisionUid: string, workloadUid: string, revision: number) => Effect.Effect<void, Unavailable>
     readonly healthOf: (workloadUid: string) => Effect.Effect<ReadonlyArray<RevisionHealth>, Unavailable>
     readonly recent: (incident: IncidentRow) => Effect.Effect<Recent, Unavailable>
+    readonly spread: Effect.Effect<Spread, Unavailable>
+    /** By the node's name. */
+    readonly boots: Effect.Effect<ReadonlyMap<string, Boot>, Unavailable>
+    readonly noteBoot: (node: string, boot: Boot) => Effect.Effect<void, Unavailable>
   }
 >()("gatehouse/scheduler/IncidentStore") {
   static readonly layer = Layer.effect(
@@ -193,10 +211,18 @@ const makeStore = Effect.gen(function* () {
         const known = yield* sql<{
           readonly id: string
           readonly state: string
-        }>`SELECT id::text, state FROM incidents WHERE key = ${finding.key}
+          readonly uid: string
+        }>`SELECT id::text, state, uid FROM incidents WHERE key = ${finding.key}
           AND (state = 'open' OR resolved_at > now() - make_interval(secs => ${reopenMs / 1000}))
           ORDER BY state = 'open' DESC, resolved_at DESC LIMIT 1 FOR UPDATE`
-        const [old] = known
+        const [last] = known
+        // The same name again is another workload: nothing proposed for the old one may be meant for it.
+        const replaced = last !== undefined && last.uid !== finding.uid
+        if (replaced && last.state === "open") {
+          yield* sql`UPDATE incidents SET state = 'resolved', resolved_at = now() WHERE id = ${last.id}`
+          yield* record(last.id, { event: "resolved", detail: "the workload was replaced by another of its name" })
+        }
+        const old = replaced ? undefined : last
         if (old === undefined) {
           const made = one(yield* insert(finding))
           if (made !== undefined) {
@@ -241,6 +267,12 @@ const makeStore = Effect.gen(function* () {
           .pipe(Effect.catchReason("SqlError", "UniqueViolation", () => Effect.succeed([])))
         if (moved.length === 0) return false
         if (from !== to) yield* record(id, entry)
+        if (fields.action !== undefined) {
+          yield* sql`INSERT INTO remedy_actions (id, incident_id, uid, action, acted_at)
+            SELECT ${fields.action.id}, id, uid, coalesce(wish->>'action', ${fields.action.action}),
+              ${fields.action.createdAt}::text::timestamptz
+            FROM incidents WHERE id = ${id} ON CONFLICT DO NOTHING`
+        }
         return true
       })
     )
@@ -346,19 +378,48 @@ const makeStore = Effect.gen(function* () {
     recent: ({ id, namespace, uid }) =>
       database.run(
         Effect.map(
-          sql<Recent>`SELECT
-            count(*) FILTER (WHERE uid = ${uid} AND wish->>'action' = 'undo' AND acted > now() - interval '24 hours')::int AS undos,
-            count(*) FILTER (WHERE uid = ${uid} AND wish->>'action' = 'restart' AND acted > now() - interval '24 hours')::int AS restarts,
-            (extract(epoch FROM now() - max(acted) FILTER (WHERE uid = ${uid})) * 1000)::float8 AS "sinceActionMs",
-            min(id::text) FILTER (WHERE uid = ${uid} AND id <> ${id} AND
-              remedy IN ('proposal_pending', 'proposed', 'approved', 'acting', 'verifying')) AS "busyWith",
-            count(*) FILTER (WHERE namespace = ${namespace} AND id <> ${id} AND remedy IN ('approved', 'acting'))::int AS "actingHere",
-            count(*) FILTER (WHERE id <> ${id} AND remedy IN ('approved', 'acting'))::int AS acting,
-            count(DISTINCT uid) FILTER (WHERE opened_at > now() - interval '5 minutes')::int AS "openedLately"
-            FROM (SELECT *, (action->>'createdAt')::timestamptz AS acted FROM incidents
-              WHERE opened_at > now() - interval '2 days') AS lately`,
+          sql<Recent>`SELECT a.*, o.*, (
+              SELECT (extract(epoch FROM now() - max(e.at)) * 1000)::float8 FROM incident_events e
+              JOIN incidents i ON i.id = e.incident_id WHERE i.uid = ${uid} AND e.event = 'rejected'
+            ) AS "sinceRejectedMs"
+            FROM (SELECT
+              count(*) FILTER (WHERE action = 'undo' AND acted_at > now() - interval '24 hours')::int AS undos,
+              count(*) FILTER (WHERE action = 'restart' AND acted_at > now() - interval '24 hours')::int AS restarts,
+              (extract(epoch FROM now() - max(acted_at)) * 1000)::float8 AS "sinceActionMs"
+              FROM remedy_actions WHERE uid = ${uid}) AS a,
+            (SELECT
+              min(id::text) FILTER (WHERE uid = ${uid} AND
+                remedy IN ('proposal_pending', 'proposed', 'approved', 'acting', 'verifying')) AS "busyWith",
+              count(*) FILTER (WHERE namespace = ${namespace} AND remedy IN ('approved', 'acting'))::int AS "actingHere",
+              count(*) FILTER (WHERE remedy IN ('approved', 'acting'))::int AS acting,
+              coalesce(bool_or(state = 'open' AND class = 'cluster_wide'), false) AS "clusterWide"
+              FROM incidents WHERE id <> ${id} AND (state = 'open' OR
+                remedy IN ('proposal_pending', 'proposed', 'approved', 'acting', 'verifying'))) AS o`,
           (rows) => rows[0]!
         )
+      ),
+    spread: database.run(
+      Effect.map(
+        sql<Spread>`SELECT
+          count(DISTINCT uid) FILTER (WHERE opened_at > now() - interval '5 minutes')::int AS lately,
+          count(DISTINCT uid) FILTER (WHERE state = 'open')::int AS open
+          FROM incidents WHERE kind NOT IN ('Node', 'Cluster')
+            AND (state = 'open' OR opened_at > now() - interval '5 minutes')`,
+        (rows) => rows[0]!
+      )
+    ),
+    boots: database.run(
+      Effect.map(
+        sql<Boot & { readonly name: string }>`SELECT name, boot_id AS "bootId",
+          ${sql.unsafe(ms("changed_at"))} AS "changedAt" FROM node_boots`,
+        (rows) => new Map(rows.map(({ bootId, changedAt, name }) => [name, { bootId, changedAt }]))
+      )
+    ),
+    noteBoot: (node, { bootId, changedAt }) =>
+      database.run(
+        Effect.asVoid(sql`INSERT INTO node_boots (name, boot_id, changed_at)
+          VALUES (${node}, ${bootId}, ${changedAt === null ? null : at(changedAt)})
+          ON CONFLICT (name) DO UPDATE SET boot_id = EXCLUDED.boot_id, changed_at = EXCLUDED.changed_at`)
       )
   })
 })

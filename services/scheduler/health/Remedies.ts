@@ -46,8 +46,7 @@ const makeRemedies = (thresholds: Thresholds) =>
     /** The step that decides, or decides anew, what is to be done. */
     const deciding = Effect.fnUntraced(function* (incident: IncidentRow) {
       if (incident.state === "resolved") return over
-      const picture = watch.view()
-      if (picture === undefined) return again(heldBack, "the cluster is not seen now")
+      if (watch.view() === undefined) return again(heldBack, "the cluster is not seen now")
       const view = watch.workload(incident.uid)
       const decision = decide({
         incident,
@@ -55,7 +54,6 @@ const makeRemedies = (thresholds: Thresholds) =>
         exemption: view === undefined ? undefined : exemption(view),
         health: yield* store.healthOf(incident.uid),
         recent: yield* store.recent(incident),
-        workloads: picture.workloads.length,
         now: yield* Clock.currentTimeMillis,
         cooldown: thresholds.cooldown
       })
@@ -175,6 +173,10 @@ const makeRemedies = (thresholds: Thresholds) =>
         return yield* to("verifying", again(soon, "to be verified"), { action })
       }
       if (proposal.state === "failed") return yield* to("failed", over, { action, advice: action.message })
+      // Final with admin, which never sends it again; waiting for more would hold back every other action.
+      if (proposal.state === "unknown") {
+        return yield* to("failed", over, { action, advice: "what became of the action is not known: see the workload" })
+      }
       return again(waiting, "what became of the action is not known yet")
     })
 

@@ -2,7 +2,8 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import type { Unavailable } from "#shared/domain/errors.ts"
 import type { WatchPart } from "#scheduler/WatchState.ts"
-import { type IncidentRow, IncidentStore } from "./IncidentStore.ts"
+import { clusterWide } from "./clusterWide.ts"
+import { type Boot, type IncidentRow, IncidentStore } from "./IncidentStore.ts"
 import { type Finding, makeJudge, type Verdict } from "./judge.ts"
 import type { Thresholds } from "./thresholds.ts"
 import { Watch } from "./Watch.ts"
@@ -40,13 +41,17 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
     const watch = yield* Watch
     const store = yield* IncidentStore
     const follower = yield* makeFollower
-    const judge = makeJudge(thresholds)
+    const boots = new Map<string, Boot>()
+    const keptBoots = new Map<string, Boot>()
+    let bootsRead = false
+    const judge = makeJudge(thresholds, boots)
     /** Revisions written down as good already. */
     const known = new Map<string, number>()
     let openIncidents = 0
     let rounds = 0
 
     const whyOver = (incident: IncidentRow, { calm, exempt }: Verdict, now: number) => {
+      if (incident.kind === "Cluster") return "most workloads are well again"
       if (incident.kind === "Node") return "the node is well again"
       if (watch.workload(incident.uid) === undefined) return "the workload is gone"
       // The pods that failed may have gone, and those that are left have been well all the time.
@@ -60,26 +65,48 @@ const makeWatchman = (thresholds: Thresholds, makeFollower: Effect.Effect<Follow
       const view = watch.view()
       if (view === undefined) return
       const now = yield* Clock.currentTimeMillis
+      if (!bootsRead) {
+        for (const [node, boot] of yield* store.boots) {
+          boots.set(node, boot)
+          keptBoots.set(node, boot)
+        }
+        bootsRead = true
+      }
       const verdict = judge(view, now)
+      for (const [node, boot] of boots) {
+        if (keptBoots.get(node)?.bootId === boot.bootId) continue
+        yield* store.noteBoot(node, boot)
+        keptBoots.set(node, boot)
+      }
       const proven = new Map(verdict.good.entries().filter(([uid, { revision }]) => known.get(uid) !== revision))
       yield* store.markGood(proven)
       for (const [uid, { revision }] of proven) known.set(uid, revision)
 
       const seen = new Set<string>()
-      for (const finding of verdict.findings) {
+      const take = Effect.fnUntraced(function* (finding: Finding) {
         const { incident, news } = yield* store.observe(finding, thresholds.reopen)
         seen.add(incident.id)
-        if (news === "seen") continue
+        if (news === "seen") return undefined
         if (ownFault.has(finding.class) && finding.revisionUid !== null && finding.revision !== null) {
           const proved = (yield* store.healthOf(finding.uid)).some(
             ({ good, revisionUid }) => good && revisionUid === finding.revisionUid
           )
           if (!proved) yield* store.markBad(finding.revisionUid, finding.uid, finding.revision)
         }
+        return incident
+      })
+      const news = yield* Effect.forEach(verdict.findings, take)
+      const before = yield* store.open
+      const standing = before.some((incident) => incident.class === "cluster_wide")
+      const common = clusterWide(view, yield* store.spread, standing, now)
+      if (common !== undefined) news.push(yield* take(common))
+      // Only now: whoever follows one of many must see that they are many.
+      for (const incident of news) {
+        if (incident === undefined) continue
         yield* follower.changed(incident)
         yield* follower.pursue(incident.id)
       }
-      const open = yield* store.open
+      const open = common === undefined ? before : yield* store.open
       openIncidents = open.length
       for (const incident of open) {
         const reason = seen.has(incident.id) ? undefined : whyOver(incident, verdict, now)

@@ -2,10 +2,11 @@
 import { Clock, Effect, Schema } from "effect"
 import { Elysia } from "elysia"
 import { IncidentChain, IncidentPage, IncidentQuery, Incident, MuteInput } from "#shared/api/scheduler.ts"
-import { InvalidInput, MalformedRequest, NotFound } from "#shared/domain/errors.ts"
+import { MalformedRequest, NotFound } from "#shared/domain/errors.ts"
 import type { Principal } from "#shared/domain/identity.ts"
-import { accept, type Run } from "#shared/http.ts"
+import type { Run } from "#shared/http.ts"
 import { detail } from "#shared/openApi.ts"
+import { acceptForm, BadInput } from "#scheduler/BadInput.ts"
 import { queryOf } from "#scheduler/query.ts"
 import { isTime } from "#scheduler/wire.ts"
 import { type IncidentRow, IncidentStore } from "./IncidentStore.ts"
@@ -21,10 +22,10 @@ const longestMute = 30 * 86_400_000
 const list = Effect.fnUntraced(function* (request: Request) {
   const { class: which, cursor, limit = 50, namespace, proposal, since, state } = yield* incidentQuery(request)
   if (since !== undefined && !isTime(since)) {
-    return yield* new InvalidInput({ errors: [{ pointer: "/query/since", detail: "not a time of RFC 3339" }] })
+    return yield* new BadInput({ errors: [{ pointer: "/query/since", detail: "not a time of RFC 3339" }] })
   }
   if (cursor !== undefined && !uuid.test(cursor)) {
-    return yield* new InvalidInput({ errors: [{ pointer: "/query/cursor", detail: "not a cursor of this list" }] })
+    return yield* new BadInput({ errors: [{ pointer: "/query/cursor", detail: "not a cursor of this list" }] })
   }
   const rows = yield* IncidentStore.use((store) =>
     store.list({
@@ -76,7 +77,7 @@ const described = {
     tag,
     query: IncidentQuery,
     answers: { 200: IncidentPage },
-    problems: [422]
+    problems: [400]
   }),
   show: detail({
     summary: "One incident with its whole chain",
@@ -90,7 +91,7 @@ const described = {
     summary: "Propose nothing and tell nobody for a while",
     tag,
     answers: { 200: Incident },
-    problems: [400, 404, 415, 422]
+    problems: [400, 404, 415]
   })
 }
 
@@ -99,16 +100,16 @@ export const incidentRoutes = (run: Run<IncidentStore>, principalOf: (request: R
   new Elysia({ name: "incidents" })
     .get("/jobs/incidents", ({ request }) => run(request, list(request)), { detail: described.list })
     .get("/jobs/incidents/:id", ({ params, request }) => run(request, withId(params.id, show(params.id))), {
-      params: accept(byId, "/params"),
+      params: acceptForm(byId, "/params"),
       detail: described.show
     })
     .post(
       "/jobs/incidents/:id/ack",
       ({ params, request }) => run(request, withId(params.id, acknowledge(params.id, principalOf(request)))),
-      { params: accept(byId, "/params"), detail: described.acknowledge }
+      { params: acceptForm(byId, "/params"), detail: described.acknowledge }
     )
     .post(
       "/jobs/incidents/:id/mute",
       ({ body, params, request }) => run(request, withId(params.id, mute(params.id, body, principalOf(request)))),
-      { params: accept(byId, "/params"), body: accept(MuteInput), detail: described.mute }
+      { params: acceptForm(byId, "/params"), body: acceptForm(MuteInput), detail: described.mute }
     )

@@ -1,6 +1,7 @@
 /** The health rules: from what is seen over time to confirmed findings, one for each workload, revision and class; pure but for its own memory, must know no store. */
 import type { IncidentClass } from "#shared/api/scheduler.ts"
 import type { Pod } from "./facts.ts"
+import type { Boot } from "./IncidentStore.ts"
 import { isCalm, restartsOf, type Symptom, symptomsOf } from "./symptoms.ts"
 import type { Thresholds } from "./thresholds.ts"
 import type { RevisionView, View, WorkloadView } from "./view.ts"
@@ -11,7 +12,7 @@ export interface Finding {
   readonly key: string
   readonly class: IncidentClass
   readonly namespace: string
-  readonly kind: "Deployment" | "StatefulSet" | "DaemonSet" | "Node"
+  readonly kind: "Deployment" | "StatefulSet" | "DaemonSet" | "Node" | "Cluster"
   readonly name: string
   readonly uid: string
   readonly generation: number
@@ -96,16 +97,19 @@ const bestOf = (sightings: ReadonlyArray<Sighting>): Sighting =>
   sightings.reduce((best, one) => (one.symptom.restarts > best.symptom.restarts ? one : best))
 
 /** The judge of one cluster: call it with each look at everything, in the order of time. */
-export const makeJudge = (thresholds: Thresholds) => {
+export const makeJudge = (
+  thresholds: Thresholds,
+  /** What is known of the nodes' boots; kept up to date. A judge that forgot them would miss the reboot that ended it. */
+  boots: Map<string, Boot> = new Map()
+) => {
   const tracks = new Map<string, Track>()
-  const boots = new Map<string, { readonly bootId: string; readonly changedAt: number }>()
 
   /** Nodes whose pods tell nothing of the workloads: away, under pressure, or just booted. */
   const troubledNodes = (view: View, now: number): ReadonlyMap<string, string> => {
     const troubled = new Map<string, string>()
     for (const node of view.nodes) {
       const known = boots.get(node.name)
-      if (known === undefined) boots.set(node.name, { bootId: node.bootId, changedAt: Number.NEGATIVE_INFINITY })
+      if (known === undefined) boots.set(node.name, { bootId: node.bootId, changedAt: null })
       else if (known.bootId !== node.bootId) boots.set(node.name, { bootId: node.bootId, changedAt: now })
       const changedAt = boots.get(node.name)?.changedAt ?? Number.NEGATIVE_INFINITY
       if (!node.ready) troubled.set(node.name, "NotReady")

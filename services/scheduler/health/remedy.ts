@@ -16,8 +16,6 @@ export interface Situation {
   readonly exemption: string | undefined
   readonly health: ReadonlyArray<RevisionHealth>
   readonly recent: Recent
-  /** Workloads there are in all, for the rule on faults that hit many at once. */
-  readonly workloads: number
   /** Milliseconds since the epoch. */
   readonly now: number
   readonly cooldown: number
@@ -33,9 +31,6 @@ const ownStack = (view: WorkloadView) =>
 const oldRelease = 24 * 3_600_000
 /** Undos of one workload in 24 h. */
 const undosADay = 2
-/** At least so many workloads, and this share of all, within five minutes: the cause is not in any of them. */
-const manyWorkloads = 3
-const manyShare = 0.3
 const actingInAll = 2
 
 const advise = (advice: string, final = true): Decision => ({ _tag: "Advise", advice, final })
@@ -48,6 +43,8 @@ const adviceFor: Partial<Record<IncidentRow["class"], string>> = {
   config_error: "A ConfigMap, Secret or mount that it needs is missing or wrong. Its events name it.",
   pending: "No node has room for it, or none may run it. Its events say what is lacking.",
   not_ready: "It runs and does not get ready. See its readiness probe and its log.",
+  cluster_wide:
+    "Many workloads began to fail at about the same time, so nothing is proposed for any of them. Look at what they share: the network, DNS, storage, a registry, a Secret.",
   node: "The node is in trouble. What its pods show says nothing about the workloads."
 }
 
@@ -67,16 +64,15 @@ export const lastGood = (
     })
 }
 
-const limits = ({ cooldown, incident, now, recent, workloads }: Situation, wish: Wish): Decision | undefined => {
+const limits = ({ cooldown, incident, now, recent }: Situation, wish: Wish): Decision | undefined => {
   if (incident.mutedUntil !== null && incident.mutedUntil > now) return suppress("it is muted")
-  if (recent.openedLately >= manyWorkloads && recent.openedLately >= workloads * manyShare) {
-    return suppress(
-      `${recent.openedLately} of ${workloads} workloads failed within five minutes: look for a common cause first`
-    )
-  }
+  if (recent.clusterWide) return suppress("many workloads fail at once: look for a common cause first")
   if (recent.busyWith !== null) return suppress("another proposal for this workload is open")
   if (recent.sinceActionMs !== null && recent.sinceActionMs < cooldown) {
     return suppress(`the last action on it was ${Math.round(recent.sinceActionMs / 60_000)} minutes ago`)
+  }
+  if (recent.sinceRejectedMs !== null && recent.sinceRejectedMs < cooldown) {
+    return suppress(`a proposal for it was rejected ${Math.round(recent.sinceRejectedMs / 60_000)} minutes ago`)
   }
   if (wish.action === "undo" && recent.undos >= undosADay) return suppress("it was rolled back twice within 24 hours")
   if (wish.action === "restart" && recent.restarts >= 1) return suppress("it was restarted within 24 hours")

@@ -12,7 +12,8 @@ export interface Ages {
   readonly failedDays: number
 }
 
-const Empty = Schema.Struct({})
+/** An empty struct would take any object. */
+const Empty = Schema.Record(Schema.String, Schema.Never)
 
 const drained = Effect.fnUntraced(function* (some: Effect.Effect<number, Unavailable>) {
   let all = 0

@@ -2,5 +2,6 @@
 import type { Migrations } from "#shared/sql.ts"
 import { jobs } from "./0001_jobs.ts"
 import { incidents } from "./0002_incidents.ts"
+import { memory } from "./0003_memory.ts"
 
-export const migrations: Migrations = { "0001_jobs": jobs, "0002_incidents": incidents }
+export const migrations: Migrations = { "0001_jobs": jobs, "0002_incidents": incidents, "0003_memory": memory }

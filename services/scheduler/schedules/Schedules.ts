@@ -4,6 +4,7 @@ import type { Job, ScheduleInput, ScheduleView, SlotPreview } from "#shared/api/
 import { Conflict, InvalidInput, NotFound, type Unavailable } from "#shared/domain/errors.ts"
 import { Database } from "#shared/sql.ts"
 import { type Actor, Audit } from "../Audit.ts"
+import { BadInput } from "../BadInput.ts"
 import { JobHandlers } from "../JobHandler.ts"
 import { Jobs } from "../Jobs.ts"
 import { type IdempotencyConflict, isTerminal } from "../JobStore.ts"
@@ -24,12 +25,15 @@ export class Schedules extends Context.Service<
   {
     readonly list: Effect.Effect<ReadonlyArray<ScheduleView>, Unavailable>
     readonly get: (name: string) => Effect.Effect<ScheduleView, Lost>
-    /** Makes or changes one; what has passed is never run again. 422 by field for what cannot be. */
+    /** Makes or changes one; what has passed is never run again. 400 by field for what cannot be, 422 for a kind or payload. */
     readonly put: (
       name: string,
       input: ScheduleInput,
       actor: Actor
-    ) => Effect.Effect<{ readonly view: ScheduleView; readonly created: boolean }, InvalidInput | Unavailable>
+    ) => Effect.Effect<
+      { readonly view: ScheduleView; readonly created: boolean },
+      BadInput | InvalidInput | Unavailable
+    >
     /** 409 for one that comes with the platform. Its jobs and slots stay. */
     readonly remove: (name: string, actor: Actor) => Effect.Effect<void, Lost | Conflict>
     readonly preview: (
@@ -45,7 +49,10 @@ export class Schedules extends Context.Service<
       name: string,
       range: { readonly from: string; readonly to: string },
       actor: Actor
-    ) => Effect.Effect<{ readonly enqueued: number; readonly known: number }, Lost | InvalidInput | IdempotencyConflict>
+    ) => Effect.Effect<
+      { readonly enqueued: number; readonly known: number },
+      Lost | BadInput | InvalidInput | IdempotencyConflict
+    >
   }
 >()("gatehouse/scheduler/Schedules") {
   static readonly layer = Layer.effect(
@@ -125,7 +132,7 @@ const makeSchedules = Effect.gen(function* () {
   const checked = Effect.fnUntraced(function* (input: ScheduleInput) {
     const plan = planOf(input)
     const calendar = calendarOf(plan)
-    if (Result.isFailure(calendar)) return yield* new InvalidInput({ errors: calendar.failure })
+    if (Result.isFailure(calendar)) return yield* new BadInput({ errors: calendar.failure })
     const handler = handlers.find(plan.kind)
     if (handler === undefined) {
       return yield* new InvalidInput({
@@ -173,7 +180,9 @@ const makeSchedules = Effect.gen(function* () {
     preview: Effect.fn("Schedules.preview")(function* (name, count, from) {
       const calendar = yield* calendarFor(yield* found(name))
       const slots = nextSlots(calendar, from === undefined ? yield* store.now : new Date(from), count)
-      return { slots: slots.map((slot) => slot.toISOString()), notes: notesOf(calendar, slots) }
+      // RFC 3339 has no year after 9999.
+      const shown = slots.filter((slot) => slot.getUTCFullYear() < 10_000)
+      return { slots: shown.map((slot) => slot.toISOString()), notes: notesOf(calendar, shown) }
     }),
     trigger: Effect.fn("Schedules.trigger")(function* (name, actor) {
       return yield* database.transaction(
@@ -204,7 +213,7 @@ const makeSchedules = Effect.gen(function* () {
           const schedule = yield* found(name, true)
           const { kind, payload } = schedule
           const [from, to, now] = [new Date(range.from), new Date(range.to), yield* store.now]
-          const refuse = (pointer: string, detail: string) => new InvalidInput({ errors: [{ pointer, detail }] })
+          const refuse = (pointer: string, detail: string) => new BadInput({ errors: [{ pointer, detail }] })
           if (from > to) return yield* refuse("/to", "lies before `from`")
           if (to > now) return yield* refuse("/to", "lies in the future")
           const calendar = yield* calendarFor(schedule)

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { type IncidentRow, IncidentStore } from "#scheduler/health/IncidentStore.ts"
 import type { Finding } from "#scheduler/health/judge.ts"
-import { incidents } from "#scheduler/migrations/0002_incidents.ts"
-import { Database } from "#shared/sql.ts"
+import { migrations } from "#scheduler/migrations/index.ts"
+import type { Action } from "#shared/api/admin.ts"
+import { Database, SqlClient } from "#shared/sql.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
 import { start } from "./cluster.ts"
 
@@ -16,7 +17,7 @@ const runtimeOf = (url: string) =>
           name: "logging DB",
           url: Redacted.make(url),
           applicationName: "gatehouse-test",
-          migrations: { "0002_incidents": incidents }
+          migrations
         })
       )
     )
@@ -156,6 +157,71 @@ describe("move", () => {
     expect((await using((store) => store.get(incident.id)))?.wish).toEqual(wish)
     await move(incident, "proposal_pending", "none", { wish: null })
     expect((await using((store) => store.get(incident.id)))?.wish).toBeNull()
+  })
+})
+
+describe("a workload made anew under its old name", () => {
+  test("has an incident of its own; the old one's is over, and nothing carries over to it", async () => {
+    const key = "dev/Deployment/anew/anew-1/crash_loop"
+    const old = await observed(finding({ key, uid: "anew-old" }))
+    const fresh = await observed(finding({ key, uid: "anew-new" }))
+    expect(fresh).toMatchObject({ news: "opened", incident: { uid: "anew-new", flaps: 0 } })
+    expect((await using((store) => store.get(old.incident.id)))?.state).toBe("resolved")
+    await using((store) => store.resolve(fresh.incident.id, "well"))
+    expect((await observed(finding({ key, uid: "anew-third" }))).news).toBe("opened")
+  })
+})
+
+describe("the limits", () => {
+  const action = (id: string): Action => ({
+    id,
+    action: "undo",
+    namespace: "dev",
+    kind: "Deployment",
+    name: "web",
+    uid: null,
+    actor: { id: "u", name: "u" },
+    approver: null,
+    reason: "",
+    proposalId: null,
+    requestId: "q",
+    state: "succeeded",
+    message: "",
+    undo: null,
+    objects: [],
+    backup: null,
+    upstreamStatus: 200,
+    rollout: null,
+    createdAt: new Date().toISOString(),
+    finishedAt: null
+  })
+  const wish = { action: "undo" as const, toRevision: 1, summary: "s" }
+
+  test("count every action of an incident that opens again and again, however old it is", async () => {
+    const one = finding()
+    for (const id of ["undo-1", "undo-2"]) {
+      const { incident } = await observed(one)
+      await move(incident, "none", "proposal_pending", { wish })
+      await move(incident, "proposal_pending", "verifying", { action: action(id) })
+      await move(incident, "verifying", "verified")
+      await using((store) => store.resolve(incident.id, "well"))
+    }
+    const { incident } = await observed(one)
+    await runtime.runPromise(
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`UPDATE incidents SET opened_at = now() - interval '9 days' WHERE id = ${incident.id}`
+      })
+    )
+    expect(await using((store) => store.recent(incident))).toMatchObject({ undos: 2, restarts: 0 })
+  })
+
+  test("know of a proposal that a person has just rejected", async () => {
+    const { incident } = await observed(finding())
+    expect((await using((store) => store.recent(incident))).sinceRejectedMs).toBeNull()
+    await move(incident, "none", "proposed", { wish })
+    await move(incident, "proposed", "rejected")
+    expect((await using((store) => store.recent(incident))).sinceRejectedMs).toBeNumber()
   })
 })
 

@@ -8,7 +8,7 @@ import type { Finding } from "#scheduler/health/judge.ts"
 import { Remedies } from "#scheduler/health/Remedies.ts"
 import type { WorkloadView } from "#scheduler/health/view.ts"
 import { Watch } from "#scheduler/health/Watch.ts"
-import { incidents } from "#scheduler/migrations/0002_incidents.ts"
+import { migrations } from "#scheduler/migrations/index.ts"
 import type { Action, Evidence, Proposal, ProposalInput } from "#shared/api/admin.ts"
 import { Database } from "#shared/sql.ts"
 import { freshDatabase } from "#test/shared/postgres.ts"
@@ -116,7 +116,7 @@ const runtimeOf = (url: string) =>
           name: "logging DB",
           url: Redacted.make(url),
           applicationName: "gatehouse-test",
-          migrations: { "0002_incidents": incidents }
+          migrations
         })
       )
     )
@@ -356,6 +356,15 @@ describe("decisions of people", () => {
     await walkTo(id, "none")
     await walkTo(id, "proposed")
     expect(admin.proposals.size).toBe(2)
+  })
+
+  test("an action whose end admin does not know is over and holds back no other", async () => {
+    const id = await openIncident()
+    await walkTo(id, "proposed")
+    admin.actions.set("a-1", recorded("a-1", "unknown"))
+    update("p-1", { state: "unknown", actionId: "a-1", ...decided("p-1", "approved") })
+    await walkTo(id, "failed")
+    expect(await step(id)).toEqual({ _tag: "Over" })
   })
 
   test("an action that failed is told with its reason", async () => {

@@ -4,19 +4,21 @@ import { Clock, Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { IncidentStore } from "#scheduler/health/IncidentStore.ts"
 import type { View } from "#scheduler/health/view.ts"
 import { Watch } from "#scheduler/health/Watch.ts"
-import { Watchman } from "#scheduler/health/Watchman.ts"
+import { type Follower, Watchman } from "#scheduler/health/Watchman.ts"
 import { migrations } from "#scheduler/migrations/index.ts"
 import { Database } from "#shared/sql.ts"
 import { freshDatabase } from "#test/shared/postgres.ts"
-import { defaults, makePod, makeWorkload, minutes, seen, start } from "./cluster.ts"
+import { crashed, defaults, failingPod, makePod, makeRevision, makeWorkload, minutes, seen, start } from "./cluster.ts"
 
 let picture: View | undefined
 /** Rounds happen when the test says so. */
 const thresholds = { ...defaults, interval: minutes(60) }
 
-const runtimeOf = (url: string) =>
+const idle: Follower = { pursue: () => Effect.void, changed: () => Effect.void }
+
+const runtimeOf = (url: string, follower = Effect.succeed(idle)) =>
   ManagedRuntime.make(
-    Watchman.layer(thresholds, Effect.succeed({ pursue: () => Effect.void, changed: () => Effect.void })).pipe(
+    Watchman.layer(thresholds, follower).pipe(
       Layer.provideMerge(IncidentStore.layer),
       Layer.provide(
         Layer.succeed(Watch, {
@@ -39,8 +41,8 @@ beforeAll(async () => {
 afterAll(() => runtime.dispose())
 
 /** A round as it would be `ahead` milliseconds from now. */
-const round = (ahead = 0) =>
-  runtime.runPromise(
+const round = (ahead = 0, by = runtime) =>
+  by.runPromise(
     Effect.gen(function* () {
       const clock = yield* Clock.Clock
       const now = Effect.map(clock.currentTimeMillis, (millis) => millis + ahead)
@@ -116,4 +118,75 @@ test("nothing is concluded while the cluster is not seen", async () => {
   await open("w-unseen")
   await round(minutes(60))
   expect(await openUids()).toContain("w-unseen")
+})
+
+const own = async (follower?: Effect.Effect<Follower>) => {
+  const { url } = await freshDatabase("logging", "scheduler")
+  return { url, first: runtimeOf(url, follower) }
+}
+const openOf = (by: typeof runtime) => by.runPromise(IncidentStore.use((store) => store.open))
+
+test("a reboot that ended the scheduler too is a reboot: its thirty crashing pods open nothing for ten minutes", async () => {
+  const node = (bootId: string) => ({ name: "node-1", bootId, ready: true, pressure: [] })
+  const { first, url } = await own()
+  picture = seen({ pods: [makePod()], nodes: [node("a")] })
+  await round(0, first)
+  await first.dispose()
+
+  const second = runtimeOf(url)
+  const now = Date.now()
+  const many = Array.from({ length: 30 }, () => failingPod(1, crashed(5, now)))
+  picture = seen({ pods: many, nodes: [node("b")] })
+  for (const at of [0, 1, 2, 9]) await round(minutes(at), second)
+  expect(await openOf(second)).toEqual([])
+  for (const at of [11, 12, 13]) await round(minutes(at), second)
+  expect((await openOf(second)).map(({ podCount }) => podCount)).toEqual([30])
+  await second.dispose()
+})
+
+/** `failing` of ten workloads crash, each with a revision and a pod of its own. */
+const ten = (failing: number) => {
+  const names = Array.from({ length: 10 }, (_, n) => `app-${n}`)
+  return seen({
+    workloads: names.map((name) => makeWorkload({ name, uid: name })),
+    revisions: names.map((name) =>
+      makeRevision(1, { name, uid: `r-${name}`, owner: { kind: "Deployment", name, uid: name } })
+    ),
+    pods: names.map((name, n) => {
+      const owner = { kind: "ReplicaSet", name, uid: `r-${name}` }
+      return n < failing ? failingPod(1, crashed(5, Date.now()), { owner }) : makePod({ owner })
+    })
+  })
+}
+
+test("three of ten workloads that fail at once open one cluster_wide incident before anything follows from them", async () => {
+  const seenAtPursuit: Array<boolean> = []
+  const { first } = await own(
+    Effect.succeed({
+      changed: () => Effect.void,
+      pursue: () =>
+        Effect.promise(async () => {
+          seenAtPursuit.push((await openOf(first)).some((one) => one.class === "cluster_wide"))
+        })
+    })
+  )
+  picture = ten(3)
+  await round(0, first)
+  await round(minutes(2), first)
+  await round(minutes(3), first)
+  const open = await openOf(first)
+  expect(open.map((one) => one.class).toSorted()).toEqual(["cluster_wide", "crash_loop", "crash_loop", "crash_loop"])
+  expect(new Set(seenAtPursuit)).toEqual(new Set([true]))
+  const held = open.find((one) => one.class === "crash_loop")!
+  expect(await first.runPromise(IncidentStore.use((store) => store.recent(held)))).toMatchObject({ clusterWide: true })
+  await first.dispose()
+})
+
+test("two of ten are two incidents and nothing more", async () => {
+  const { first } = await own()
+  picture = ten(2)
+  await round(0, first)
+  await round(minutes(2), first)
+  expect((await openOf(first)).map((one) => one.class)).toEqual(["crash_loop", "crash_loop"])
+  await first.dispose()
 })

@@ -52,7 +52,8 @@ const quiet: Recent = {
   busyWith: null,
   actingHere: 0,
   acting: 0,
-  openedLately: 1
+  sinceRejectedMs: null,
+  clusterWide: false
 }
 
 const viewOf = (
@@ -71,7 +72,6 @@ const situation = (more: Partial<Situation> = {}): Situation => ({
   exemption: undefined,
   health: [good(1)],
   recent: quiet,
-  workloads: 10,
   now: start + minutes(5),
   cooldown: minutes(30),
   ...more
@@ -157,7 +157,8 @@ describe("limits hold back", () => {
     ["a third rollback within a day", { recent: { ...quiet, undos: 2 } }],
     ["a second action in the namespace", { recent: { ...quiet, actingHere: 1 } }],
     ["a third action in all", { recent: { ...quiet, acting: 2 } }],
-    ["when many workloads fail at once", { recent: { ...quiet, openedLately: 3 } }]
+    ["a workload whose proposal was just rejected", { recent: { ...quiet, sinceRejectedMs: minutes(29) } }],
+    ["when many workloads fail at once", { recent: { ...quiet, clusterWide: true } }]
   ]
   for (const [title, more] of cases) {
     test(title, () => {
@@ -168,9 +169,5 @@ describe("limits hold back", () => {
   test("and no longer once they have passed", () => {
     expect(decide(situation({ recent: { ...quiet, sinceActionMs: minutes(30) } }))._tag).toBe("Propose")
     expect(decide(situation({ incident: incident({ mutedUntil: start }) }))._tag).toBe("Propose")
-  })
-
-  test("but two of three workloads are not many", () => {
-    expect(decide(situation({ workloads: 3, recent: { ...quiet, openedLately: 2 } }))._tag).toBe("Propose")
   })
 })
