@@ -27,7 +27,7 @@ export const routeDetails = {
     tag,
     query: JobQuery,
     answers: { 200: JobPage },
-    problems: [400, 422]
+    problems: [400]
   }),
   enqueue: detail({
     summary: "Run a job",
@@ -48,7 +48,7 @@ export const routeDetails = {
     query: LogQuery,
     headers: { "last-event-id": "The last line a stream has shown" },
     answers: { 200: JobLog },
-    problems: [404, 422]
+    problems: [400, 404]
   }),
   cancel: detail({
     summary: "Cancel a job",
@@ -106,7 +106,7 @@ export const routeDetails = {
     tag,
     query: PreviewQuery,
     answers: { 200: SlotPreview },
-    problems: [404, 422]
+    problems: [400, 404]
   }),
   trigger: detail({ summary: "Run a schedule's job now", tag, answers: { 201: Job }, problems: [404] }),
   pause: detail({ summary: "Pause a schedule", tag, answers: { 200: ScheduleView }, problems: [404] }),

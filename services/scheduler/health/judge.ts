@@ -58,6 +58,9 @@ const order: ReadonlyArray<IncidentClass> = [
   "not_ready"
 ]
 
+/** Faults that say why a rollout is stuck: theirs is the incident. */
+const graver = ["oom_loop", "crash_loop", "config_error", "image_pull"] as const
+
 /** Why no fault of this workload counts now, if so. */
 export const exemption = ({ workload }: WorkloadView): string | undefined => {
   if (workload.deleting) return "it is being deleted"
@@ -207,9 +210,13 @@ export const makeJudge = (
     return finding
   }
 
+  /** Whether a graver fault of the revision is being watched and not confirmed yet, as after a start of the judge itself. */
+  const brewing = ({ workload: { kind, name, namespace } }: WorkloadView, { revision }: RevisionView): boolean =>
+    graver.some((which) => tracks.has(`${namespace}/${kind}/${name}/${revision.name}/${which}`))
+
   const stuck = (one: WorkloadView, now: number): Finding | undefined => {
     const current = one.revisions.find((revision) => revision.current)
-    if (!one.workload.deadlineExceeded || current === undefined) return undefined
+    if (!one.workload.deadlineExceeded || current === undefined || brewing(one, current)) return undefined
     const { generation, kind, name, namespace, uid } = one.workload
     return {
       key: `${namespace}/${kind}/${name}/${current.revision.name}/rollout_stuck`,

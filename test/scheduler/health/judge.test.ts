@@ -141,6 +141,14 @@ describe("other classes", () => {
     const view = seen({ workloads: [stuck], pods: [failingPod(1, crashed(3, start))] })
     expect(watching().look(0, 60, () => view).findings).toMatchObject([{ class: "crash_loop" }])
   })
+
+  test("waits for the crash loop behind it, so that a restarted watchman opens no second incident", () => {
+    const stuck = makeWorkload({ deadlineExceeded: true })
+    const { look } = watching()
+    const view = () => seen({ workloads: [stuck], pods: [failingPod(1, crashed(3, start))] })
+    expect(look(0, 55, view).findings).toEqual([])
+    expect(look(60, 60, view).findings).toMatchObject([{ class: "crash_loop" }])
+  })
 })
 
 describe("suppression", () => {

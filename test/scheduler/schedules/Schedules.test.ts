@@ -191,9 +191,9 @@ describe("a backfill", () => {
     await put("wide", { ...minutely, overlap: "allow" })
     const refused = (from: string, to: string) =>
       one.runPromise(Effect.flip(Schedules.use((schedules) => schedules.backfill("wide", { from, to }, actor))))
-    expect(await refused("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")).toMatchObject({ _tag: "InvalidInput" })
-    expect(await refused("2026-03-01T00:00:00Z", "2999-03-02T00:00:00Z")).toMatchObject({ _tag: "InvalidInput" })
-    expect(await refused("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z")).toMatchObject({ _tag: "InvalidInput" })
+    expect(await refused("2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z")).toMatchObject({ _tag: "BadInput" })
+    expect(await refused("2026-03-01T00:00:00Z", "2999-03-02T00:00:00Z")).toMatchObject({ _tag: "BadInput" })
+    expect(await refused("2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z")).toMatchObject({ _tag: "BadInput" })
     expect(await jobsOf("wide")).toBe(0)
   })
 })

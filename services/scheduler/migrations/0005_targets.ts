@@ -1,7 +1,7 @@
 /** What a job is about, and the indexes by which one list of a million is found, sorted and searched. */
 import { statements } from "#shared/sql.ts"
 
-export const listing = statements(
+export const targets = statements(
   // Null for jobs made before, and by a replica of the version before.
   `ALTER TABLE jobs ADD COLUMN target text`,
   `CREATE INDEX jobs_target ON jobs (target, id DESC) WHERE target IS NOT NULL`,
