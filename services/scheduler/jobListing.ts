@@ -103,14 +103,18 @@ export const jobListing = Effect.gen(function* () {
     ]
     const first = sql`ORDER BY ${order} LIMIT ${limit + 1}::int`
     const some = sql`SELECT j.id FROM jobs j WHERE ${sql.and(wanted)}`
-    const ofKinds = (kinds: ReadonlyArray<string>) => sql`
+    const ofKinds = (kinds: ReadonlyArray<string>) =>
+      kinds.length === 1
+        ? sql`
+      (SELECT j.id FROM jobs j WHERE ${sql.and([sql`j.kind = ${kinds[0]!}`, ...wanted])} ${first})`
+        : sql`
       SELECT found.id FROM unnest(${[...kinds]}::text[]) AS one(kind)
         CROSS JOIN LATERAL (SELECT j.id FROM jobs j WHERE ${sql.and([sql`j.kind = one.kind`, ...wanted])} ${first}) AS found`
 
     const rows = yield* database.run(
       Effect.gen(function* () {
         const kinds = yield* kindsOf(asked)
-        const ids = asked.q === undefined ? ofAll(kinds) : yield* searched(asked.q.toLowerCase(), kinds)
+        const ids = asked.q === undefined ? yield* ofAll(kinds) : yield* searched(asked.q.toLowerCase(), kinds)
         return yield* sql<ListedRow>`
           SELECT ${columns}, coalesce(to_char(j.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '') AS at
           FROM jobs j WHERE j.id IN (${ids}) ${first}`
@@ -123,14 +127,24 @@ export const jobListing = Effect.gen(function* () {
     return { items: items.map(toJob), nextCursor: more ? cursorOf(asked, { id: last.id, at }) : null }
 
     function ofAll(kinds: ReadonlyArray<string> | undefined) {
-      return kinds === undefined ? sql`(${some} ${first})` : ofKinds(kinds)
+      // The end of jobs is indexed by kind: the lists of the few kinds are merged.
+      if (kinds === undefined && sort === "finished") return Effect.map(names("kind"), ofKinds)
+      return Effect.succeed(kinds === undefined ? sql`(${some} ${first})` : ofKinds(kinds))
     }
 
     /** Each place that a text can stand in is asked in the list's order for a page: common texts end soon, rare ones read little. */
     function searched(q: string, kinds: ReadonlyArray<string> | undefined) {
       return Effect.gen(function* () {
-        const among = kinds === undefined ? [] : [sql`j.kind = ANY(${[...kinds]}::text[])`]
-        const within = [...wanted, ...among]
+        const within = [...wanted, ...(kinds === undefined ? [] : [sql`j.kind = ANY(${[...kinds]}::text[])`])]
+        // Text that is common ends a page soon in the order of ids; OFFSET 0 keeps the search before all else.
+        const inOrder =
+          sort === "finished"
+            ? sql`OFFSET 0`
+            : sql`ORDER BY 1 ${sql.unsafe(sort === "oldest" ? "ASC" : "DESC")} OFFSET 0`
+        const told = [
+          sql`SELECT s.id FROM jobs s WHERE s.said <> '' AND strpos(s.said, lower(${q})) > 0 ${inOrder}`,
+          sql`SELECT DISTINCT a.job_id FROM job_attempts a WHERE a.said <> '' AND strpos(a.said, lower(${q})) > 0 ${inOrder}`
+        ]
         const named = (kinds ?? (yield* names("kind"))).filter((one) => one.includes(q))
         const schedules = (yield* names("schedule")).filter((one) => one.includes(q))
         const branches = [
@@ -140,11 +154,10 @@ export const jobListing = Effect.gen(function* () {
               CROSS JOIN LATERAL (
                 SELECT j.id FROM jobs j WHERE ${sql.and([sql`j.schedule = one.schedule`, ...within])} ${first}
               ) AS found`,
-          sql`(SELECT j.id FROM jobs j
-            WHERE ${sql.and([sql`j.reason <> ''`, sql`strpos(lower(j.reason), lower(${q})) > 0`, ...within])} ${first})`,
-          sql`(SELECT j.id FROM jobs j JOIN (
-              SELECT DISTINCT a.job_id FROM job_attempts a WHERE a.error <> '' AND strpos(lower(a.error), lower(${q})) > 0
-            ) AS told ON told.job_id = j.id WHERE ${sql.and(within)} ${first})`,
+          ...told.map(
+            (ids) =>
+              sql`(SELECT j.id FROM (${ids}) AS told(id) JOIN jobs j ON j.id = told.id WHERE ${sql.and(within)} ${first})`
+          ),
           ...(idStart.test(q)
             ? [
                 sql`(SELECT j.id FROM jobs j WHERE ${sql.and([

@@ -112,7 +112,7 @@ export type JobSort = typeof JobSort.Type
 export const JobQuery = Schema.Struct({
   ...PageQuery.fields,
   ...filter,
-  /** Part, in either case, of the id, kind, schedule, reason or an attempt's error. Payloads are not searched. */
+  /** Part, in either case, of the id, kind, schedule, and the first 500 characters of the reason or an attempt's error. Payloads are not searched. */
   q: Schema.optionalKey(line(200)),
   sort: Schema.optionalKey(JobSort)
 })

@@ -10,7 +10,7 @@ import { migrations } from "#scheduler/migrations/index.ts"
 import { postgresJobStore } from "#scheduler/PostgresJobStore.ts"
 
 const jobs = Number(process.env["BENCH_JOBS"] ?? 1_000_000)
-const rounds = 40
+const rounds = 20
 const aimMs = 200
 
 /**
@@ -130,6 +130,7 @@ const main = Effect.gen(function* () {
         // Every other round the next page, from where the last one ended.
         cursor = round % 2 === 0 ? (page.nextCursor ?? undefined) : undefined
       }
+      console.log(name, rounded(quantile(times, 0.95)))
       figures.set(name, { items, p50Ms: rounded(quantile(times, 0.5)), p95Ms: rounded(quantile(times, 0.95)) })
     }
     await runtime.dispose()

@@ -32,7 +32,12 @@ describe("jobs", () => {
     const other = stub.watch.jobs.find(({ schedule }) => schedule === "nightly-reindex")!
     await stub.watch.streams.untilOpen(1)
     stub.watch.tellJob({ ...other, state: "succeeded" })
-    stub.watch.tellJob({ ...other, id: other.id.replace(/9$/u, "f"), kind: "report.daily", reason: "no space left here" })
+    stub.watch.tellJob({
+      ...other,
+      id: other.id.replace(/9$/u, "f"),
+      kind: "report.daily",
+      reason: "no space left here"
+    })
     await row(page, "no space left here").waitFor()
     expect(await row(page, "nightly-reindex").count()).toBe(1)
   })

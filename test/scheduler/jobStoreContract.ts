@@ -426,7 +426,13 @@ export const jobStoreContract = (name: string, start: () => Promise<Engine>) =>
       expect(await idsOf({ q: mark, state: "failed" })).toEqual([ofError])
       expect(await idsOf({ q: `100% OF ${mark}_` })).toEqual([ofReason])
       expect(await idsOf({ q: `1%${mark}` })).toEqual([])
-      for (const q of [ofError, ofError.toUpperCase(), ofError.slice(9), ofError.slice(-12), `${ofError.slice(0, 35)}`]) {
+      for (const q of [
+        ofError,
+        ofError.toUpperCase(),
+        ofError.slice(9),
+        ofError.slice(-12),
+        `${ofError.slice(0, 35)}`
+      ]) {
         expect(await idsOf({ q, kind, state: "failed" })).toEqual([ofError])
       }
       expect(await idsOf({ q: `${ofError}0` })).toEqual([])
@@ -455,7 +461,11 @@ export const jobStoreContract = (name: string, start: () => Promise<Engine>) =>
 
     test("many are cancelled at once: those told of that have not ended and are still in the state", async () => {
       const kind = newKind()
-      const [waits, runs, ended] = [await made(kind), await made(kind, { priority: 1 }), await made(kind, { priority: 2 })]
+      const [waits, runs, ended] = [
+        await made(kind),
+        await made(kind, { priority: 1 }),
+        await made(kind, { priority: 2 })
+      ]
       const later = await made(kind, { runAt: "2999-01-01T00:00:00Z" })
       await claim(kind, 2)
       await finish(ended, 1, succeeded)

@@ -48,7 +48,7 @@ describe("POST /jobs/cancel", () => {
     const other = await waiting("not this")
     const filter = { target: "all of these" }
     const { count, sample } = await preview(filter)
-    expect([count, sample.map(({ id }) => id)]).toEqual([23, made.toReversed().slice(0, 20)])
+    expect([count, sample.map(({ id }) => id)]).toEqual([23, made.toSorted().toReversed().slice(0, 20)])
     const answer = await post("/jobs/cancel", { filter, reason: "a mistake", confirmCount: 23 })
     expect([answer.status, (await answer.json()) as CancelledMany]).toEqual([
       200,
