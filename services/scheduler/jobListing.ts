@@ -154,9 +154,11 @@ export const jobListing = Effect.gen(function* () {
               CROSS JOIN LATERAL (
                 SELECT j.id FROM jobs j WHERE ${sql.and([sql`j.schedule = one.schedule`, ...within])} ${first}
               ) AS found`,
+          // One look by id for each that is found: nothing is known beforehand of how many those are.
           ...told.map(
-            (ids) =>
-              sql`(SELECT j.id FROM (${ids}) AS told(id) JOIN jobs j ON j.id = told.id WHERE ${sql.and(within)} ${first})`
+            (ids) => sql`(SELECT j.id FROM (${ids}) AS told(id) CROSS JOIN LATERAL (
+              SELECT j.id, j.finished_at FROM jobs j WHERE ${sql.and([sql`j.id = told.id`, ...within])} OFFSET 0
+            ) AS j ${sort === "finished" ? first : sql`ORDER BY ${sort === "oldest" ? sql`told.id` : sql`told.id DESC`} LIMIT ${limit + 1}::int`})`
           ),
           ...(idStart.test(q)
             ? [
