@@ -44,7 +44,7 @@ const service = (namespace: string, name: string): KubernetesObject => ({
   spec: { selector: labels(name), ports: [{ name: "http", port: 80, targetPort: "http" }] }
 })
 
-/** In the order in which they are to be applied; `web` twice, so that it has two good revisions. */
+/** In the order in which they are to be applied; `web` and `api` twice, so that they have two good revisions. */
 export const demoWorkloads = (namespace: string): ReadonlyArray<KubernetesObject> => [
   {
     apiVersion: "v1",
@@ -85,7 +85,8 @@ export const demoWorkloads = (namespace: string): ReadonlyArray<KubernetesObject
       template: template("log-shipper", "registry.example/platform/log-shipper:1.4.0")
     }
   },
-  deployment(namespace, "web", "registry.example/shop/web:1.1.0", 3, "faster search")
+  deployment(namespace, "web", "registry.example/shop/web:1.1.0", 3, "faster search"),
+  deployment(namespace, "api", "registry.example/shop/api:2.4.0", 2, "answers in pages")
 ]
 
 /** A release of `web` whose pods crash; the one before goes on serving, and an undo repairs it. */

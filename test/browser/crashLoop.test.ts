@@ -1,9 +1,9 @@
 /** The story on the real platform with its decision made by a person at a real browser: the evidence read, the undo approved, the chain followed to its end. */
 import { afterAll, beforeAll, describe, expect } from "bun:test"
 import type { Browser, Page } from "playwright-core"
-import type { Proposal } from "#shared/api/admin.ts"
 import { dataFolder, type PlatformProcess, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
 import { play, quickPatience, type Told } from "#test/scenarios/story.ts"
+import { approveInBrowser } from "./approval.ts"
 import { chromiumPath, startChromium } from "./chromium.ts"
 import { browserTest } from "./openPage.ts"
 
@@ -16,17 +16,6 @@ describe("a release that crashes", () => {
   /** What the page showed before the decision. */
   let shown = ""
 
-  const approveInBrowser = async ({ id }: Proposal) => {
-    page = await browser.newPage()
-    await page.goto(`${platform.origin}/auth/login?provider=dev&login_hint=approver&return_to=/proposals/${id}`)
-    const approve = page.getByRole("button", { name: "Approve the undo" })
-    await approve.waitFor()
-    shown = await page.locator("main").innerText()
-    await approve.click()
-    await page.getByRole("dialog").getByRole("textbox").fill("the evidence is clear")
-    await page.getByRole("dialog").getByRole("button", { name: "Approve", exact: true }).click()
-  }
-
   beforeAll(async () => {
     if (chromiumPath === undefined) return
     platform = await startPlatformProcess(folder.path, undefined, { env: quickPatience })
@@ -37,7 +26,9 @@ describe("a release that crashes", () => {
       name: "cart",
       goodImage: "registry.example/cart:1",
       badImage: "registry.example/cart:2-crash",
-      approve: approveInBrowser
+      approve: async (proposal) => {
+        ;({ page, shown } = await approveInBrowser(browser, platform.origin, proposal))
+      }
     })
   }, 180_000)
   afterAll(async () => {

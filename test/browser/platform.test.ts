@@ -84,23 +84,23 @@ describe("the platform in a browser", () => {
 
   browserTest("an operator previews an undo, restarts a workload, and finds the record of it", async () => {
     const { page } = await logIn("Otto Operator", "/workloads")
-    await page.getByRole("link", { name: "catalogue", exact: true }).click()
+    await page.getByRole("link", { name: "api", exact: true }).click()
     await page.getByRole("button", { name: "Undo", exact: true }).click()
     await page.getByRole("dialog").getByText("What changes").waitFor()
     await page.keyboard.press("Escape")
     await page.getByRole("button", { name: "Restart", exact: true }).click()
-    await page.getByRole("dialog").getByLabel("Reason").fill("Picks up the new prices")
+    await page.getByRole("dialog").getByLabel("Reason").fill("Picks up the new settings")
     await page.getByRole("dialog").getByRole("button", { name: "Restart" }).click()
     await page.getByText("Rollout complete").waitFor()
     await page.getByRole("link", { name: "Record" }).click()
-    await page.getByRole("region", { name: "Record" }).getByText("Picks up the new prices").waitFor()
+    await page.getByRole("region", { name: "Record" }).getByText("Picks up the new settings").waitFor()
     await page.goto(`${platform.origin}/actions`)
     await page.getByRole("button", { name: "Check the records" }).click()
     await page.getByText(/records are as they were written/u).waitFor()
   })
 
   browserTest("a viewer reads a log and is offered nothing that changes the cluster", async () => {
-    const { page } = await logIn("Vera Viewer", "/workloads/dev/Deployment/catalogue?tab=logs")
+    const { page } = await logIn("Vera Viewer", "/workloads/dev/Deployment/api?tab=logs")
     await page.getByText("Following", { exact: true }).waitFor()
     await page.locator(".log-line").first().waitFor()
     await page.getByText("needs the scope admin:restart:dev").waitFor()

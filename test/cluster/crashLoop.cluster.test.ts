@@ -1,5 +1,8 @@
 /** The story of test/scenarios on real pods: a real crash loop, undone through the public door; must use nothing of the platform's inside. */
 import { afterAll, beforeAll, expect } from "bun:test"
+import type { Proposal } from "#shared/api/admin.ts"
+import { approveInBrowser } from "#test/browser/approval.ts"
+import { chromiumPath, startChromium } from "#test/browser/chromium.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { workloadImages } from "#test/cluster/images.ts"
 import { freePorts } from "#test/scenarios/freePort.ts"
@@ -30,13 +33,27 @@ describe("a release that crashes on a real node", () => {
   })
 
   test("is found, proposed once with what the dead container said, approved, undone and verified", async () => {
+    const { origin } = platform
+    // By a person at a browser, or, where there is none, by API.
+    const browser = chromiumPath === undefined ? undefined : await startChromium()
+    const approval =
+      browser === undefined
+        ? {}
+        : {
+            approve: async (proposal: Proposal) => {
+              const { shown } = await approveInBrowser(browser, origin, proposal)
+              expect(shown).toContain("fatal: cannot open configuration")
+            }
+          }
     const told = await play({
-      origin: platform.origin,
+      ...approval,
+      origin,
       namespace,
       name: "checkout",
       goodImage: workloadImages.good,
       badImage: workloadImages.crash
     })
+    await browser?.close()
     expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
     expect(told.detectedSeconds).toBeLessThan(90)
     expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
