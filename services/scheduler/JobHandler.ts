@@ -59,6 +59,8 @@ export interface JobHandler<P> {
   readonly description: string
   /** Unknown fields are refused. */
   readonly payload: Schema.ConstraintDecoder<P>
+  /** What a job is about, for people to find it by; shown and searched for, so it must hold no secret. */
+  readonly target?: (payload: P) => string
   /** A defect is a failed attempt like any other; what it says is logged, not shown. */
   readonly run: (payload: P, context: JobContext) => Effect.Effect<Outcome, JobFailed>
   /** Ends what the job has begun elsewhere, after it was cancelled; tried once, the job's state does not wait for it. */
@@ -72,6 +74,8 @@ export interface RegisteredHandler {
   readonly description: string
   /** Fails with every fault of a payload, as pointers below `under`. */
   readonly check: (payload: unknown, under: string) => Effect.Effect<void, InvalidInput>
+  /** Of a payload that fits; undefined where the kind tells nothing. One line of 500 characters at most. */
+  readonly target: (payload: unknown) => string | undefined
   readonly run: (payload: unknown, context: JobContext) => Effect.Effect<Outcome, JobFailed>
   readonly cancelled: (jobId: string) => Effect.Effect<void, JobFailed>
 }
@@ -85,6 +89,15 @@ const infinite = (value: unknown, pointer: string): ReadonlyArray<string> => {
   )
 }
 
+/** Characters of a target: what an index can hold. */
+const targetLength = 500
+
+/** Without what a database or a line refuses. */
+const oneLine = (text: string) =>
+  Array.from(text.toWellFormed().replaceAll(/\p{Cc}/gu, " "))
+    .slice(0, targetLength)
+    .join("")
+
 const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
   const decode = Schema.decodeUnknownResult(handler.payload, { errors: "all", onExcessProperty: "error" })
   return {
@@ -92,6 +105,11 @@ const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
     version: handler.version,
     description: handler.description,
     cancelled: handler.cancelled ?? (() => Effect.void),
+    target: (payload) => {
+      if (handler.target === undefined) return undefined
+      const result = decode(payload)
+      return Result.isSuccess(result) ? oneLine(handler.target(result.success)) : undefined
+    },
     check: (payload, under) =>
       Effect.suspend(() => {
         const huge = infinite(payload, under)

@@ -1,6 +1,6 @@
 /** The port to where jobs are kept: what the queue needs of an engine, proved by one contract suite; must name no engine. */
 import { Context, type Effect, Schema } from "effect"
-import type { Attempt, Job, JobState } from "#shared/api/scheduler.ts"
+import type { Attempt, Job, JobSort, JobState } from "#shared/api/scheduler.ts"
 import type { Page } from "#shared/api/paging.ts"
 import type { MalformedRequest, Unavailable } from "#shared/domain/errors.ts"
 
@@ -30,6 +30,8 @@ export interface NewJob {
   readonly after?: string | undefined
   readonly schedule?: string | undefined
   readonly retryOf?: string | undefined
+  /** What it is about. */
+  readonly target?: string | undefined
   readonly idempotency?: { readonly key: string; readonly requestHash: string } | undefined
 }
 
@@ -80,15 +82,36 @@ export interface Ended extends Held {
   readonly end: End
 }
 
+/** Which jobs; what is absent does not matter. */
 export interface JobFilter {
-  readonly limit: number
-  readonly cursor: string | undefined
-  readonly state: JobState | undefined
-  readonly kind: string | undefined
-  readonly schedule: string | undefined
+  readonly state?: JobState | undefined
+  readonly kind?: string | undefined
+  /** The part of the kind before its first dot. */
+  readonly queue?: string | undefined
+  readonly target?: string | undefined
+  readonly schedule?: string | undefined
   /** RFC 3339, of the job's creation. */
-  readonly since: string | undefined
-  readonly until: string | undefined
+  readonly since?: string | undefined
+  readonly until?: string | undefined
+}
+
+export interface JobsAsked extends JobFilter {
+  readonly limit: number
+  /** Of the page before, for the same filter and sort. */
+  readonly cursor?: string | undefined
+  /** Part of the id, kind, schedule, reason or an attempt's error, in either case. */
+  readonly q?: string | undefined
+  readonly sort?: JobSort | undefined
+}
+
+/** The queue that a kind belongs to. */
+export const queueOf = (kind: string): string => kind.split(".")[0]!
+
+/** One of many that were cancelled; `outcome` as of a single cancel. */
+export interface CancelledJob {
+  readonly id: string
+  readonly kind: string
+  readonly outcome: "cancelled" | "asked"
 }
 
 export interface StoredJob {
@@ -146,8 +169,18 @@ export class JobStore extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<{ readonly kind: string; readonly jobs: number }>, Unavailable>
     readonly get: (id: string) => Effect.Effect<StoredJob | undefined, Unavailable>
     readonly some: (ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Job>, Unavailable>
-    /** Newest first. */
-    readonly list: (filter: JobFilter) => Effect.Effect<Page<Job>, MalformedRequest | Unavailable>
+    /** Newest first unless asked otherwise; a cursor of another filter or sort is malformed. */
+    readonly list: (asked: JobsAsked) => Effect.Effect<Page<Job>, MalformedRequest | Unavailable>
+    /** How many jobs that have not ended fit. */
+    readonly countOpen: (filter: JobFilter) => Effect.Effect<number, Unavailable>
+    /** Their ids, newest first. */
+    readonly openIds: (filter: JobFilter, limit: number) => Effect.Effect<ReadonlyArray<string>, Unavailable>
+    /** `cancel` for many; gives those that had not ended and, if told, were still in this state. */
+    readonly cancelMany: (
+      ids: ReadonlyArray<string>,
+      state: JobState | undefined,
+      reason: string
+    ) => Effect.Effect<ReadonlyArray<CancelledJob>, Unavailable>
   }
 >()("gatehouse/scheduler/JobStore") {}
 

@@ -8,6 +8,7 @@ import { type Actor, Audit } from "./Audit.ts"
 import { JobHandlers } from "./JobHandler.ts"
 import { JobSignals } from "./JobSignals.ts"
 import { type Enqueued, type IdempotencyConflict, isTerminal, JobStore, type NewJob } from "./JobStore.ts"
+import { makeManyCancels, type ManyCancels } from "./manyCancels.ts"
 
 /** Starts a job gets unless its maker says otherwise. */
 export const defaultMaxAttempts = 5
@@ -37,7 +38,7 @@ export class Jobs extends Context.Service<
       id: string,
       actor: Actor
     ) => Effect.Effect<Job, NotFound | Conflict | InvalidInput | IdempotencyConflict | Unavailable>
-  }
+  } & ManyCancels
 >()("gatehouse/scheduler/Jobs") {
   static readonly layer = Layer.effect(
     Jobs,
@@ -67,12 +68,21 @@ const makeJobs = Effect.gen(function* () {
     yield* handler.check(request.payload, "/payload")
     const { by, maxAttempts = defaultMaxAttempts, priority = 0, ...rest } = request
     const id = uuidv7(yield* Clock.currentTimeMillis)
-    const made = yield* store.enqueue({ ...rest, id, version: handler.version, priority, maxAttempts, createdBy: by })
+    const made = yield* store.enqueue({
+      ...rest,
+      id,
+      version: handler.version,
+      priority,
+      maxAttempts,
+      target: handler.target(request.payload),
+      createdBy: by
+    })
     if (made.created) yield* signals.tell({ due: true, jobs: [made.job.id] })
     return made
   })
 
   return Jobs.of({
+    ...(yield* makeManyCancels),
     enqueue,
     cancel: Effect.fn("Jobs.cancel")(function* (id, reason, actor) {
       return yield* database

@@ -1,8 +1,8 @@
 /** The job store in Postgres: one statement per step, SKIP LOCKED claims, fenced writes; must decide nothing that a handler or a policy decides. */
 import { Effect, Layer } from "effect"
-import { MalformedRequest } from "#shared/domain/errors.ts"
 import { Database, SqlClient, type SqlError } from "#shared/sql.ts"
 import { jsonText } from "./jsonText.ts"
+import { jobListing } from "./jobListing.ts"
 import { type AttemptRow, jobColumns, type JobRow, toAttempt, toJob } from "./jobRow.ts"
 import {
   type Claimed,
@@ -61,16 +61,17 @@ const wire = ({ end, fence, id }: Ended) => ({
 const makeStore = Effect.gen(function* () {
   const database = yield* Database
   const sql = yield* SqlClient.SqlClient
+  const { countOpen, list, ofState, openIds } = yield* jobListing
   const columns = sql.unsafe(jobColumns)
   const backoffSql = sql.unsafe(backoff)
   const endingsSql = sql.unsafe(endings)
 
   const insert = (job: NewJob) => sql<JobRow>`
     INSERT INTO jobs AS j (id, kind, version, payload, state, priority, run_at, max_attempts, unique_key, after_job, schedule,
-      retry_of, created_by, idempotency_key, request_hash)
+      retry_of, target, created_by, idempotency_key, request_hash)
     VALUES (${job.id}, ${job.kind}, ${job.version}, ${jsonText(job.payload)}::text::jsonb, 'available', ${job.priority},
       coalesce(${job.runAt ?? null}::text::timestamptz, now()), ${job.maxAttempts}, ${job.uniqueKey ?? null},
-      ${job.after ?? null}::text::uuid, ${job.schedule ?? null}, ${job.retryOf ?? null}::text::uuid, ${job.createdBy},
+      ${job.after ?? null}::text::uuid, ${job.schedule ?? null}, ${job.retryOf ?? null}::text::uuid, ${job.target ?? null}, ${job.createdBy},
       ${job.idempotency?.key ?? null}, ${job.idempotency?.requestHash ?? null})
     ON CONFLICT DO NOTHING RETURNING ${columns}`
 
@@ -210,6 +211,28 @@ const makeStore = Effect.gen(function* () {
     return known.length > 0 ? "ended" : "unknown"
   })
 
+  const cancelMany: JobStore["Service"]["cancelMany"] = Effect.fn("JobStore.cancelMany")(
+    function* (ids, state, reason) {
+      const still = state === undefined ? [] : [ofState(state)]
+      const rows = yield* database.run(sql<{ readonly id: string; readonly kind: string; readonly state: string }>`
+      WITH open AS MATERIALIZED (
+        SELECT j.id FROM jobs j
+        WHERE ${sql.and([sql`j.id = ANY(${[...ids]}::uuid[])`, sql`j.state IN ('available', 'retryable', 'running')`, ...still])}
+        ORDER BY j.id FOR UPDATE
+      )
+      UPDATE jobs j SET cancel_reason = ${reason},
+        state = CASE j.state WHEN 'running' THEN 'running' ELSE 'cancelled' END,
+        reason = CASE j.state WHEN 'running' THEN j.reason ELSE ${reason} END,
+        finished_at = CASE j.state WHEN 'running' THEN NULL ELSE now() END
+      FROM open WHERE j.id = open.id RETURNING j.id, j.kind, j.state`)
+      return rows.map((row) => ({
+        id: row.id,
+        kind: row.kind,
+        outcome: row.state === "running" ? "asked" : "cancelled"
+      }))
+    }
+  )
+
   const depth: JobStore["Service"]["depth"] = Effect.fnUntraced(function* (runnable) {
     const rows = yield* database.run(sql<QueueDepth>`
       SELECT count(*)::int AS due, extract(epoch FROM now() - min(run_at))::float8 AS "oldestSeconds" FROM jobs
@@ -257,32 +280,6 @@ const makeStore = Effect.gen(function* () {
     return rows.map(toJob)
   })
 
-  const list: JobStore["Service"]["list"] = Effect.fn("JobStore.list")(function* (filter) {
-    const { cursor, kind, limit, schedule, since, state, until } = filter
-    if (cursor !== undefined && !uuid.test(cursor)) {
-      return yield* new MalformedRequest({ detail: "the cursor is not one of ours" })
-    }
-    const conditions = [
-      ...(cursor === undefined ? [] : [sql`j.id < ${cursor}`]),
-      ...(kind === undefined ? [] : [sql`j.kind = ${kind}`]),
-      ...(schedule === undefined ? [] : [sql`j.schedule = ${schedule}`]),
-      ...(since === undefined ? [] : [sql`j.created_at >= ${since}::text::timestamptz`]),
-      ...(until === undefined ? [] : [sql`j.created_at < ${until}::text::timestamptz`]),
-      ...(state === undefined
-        ? []
-        : state === "scheduled"
-          ? [sql`j.state = 'available' AND j.run_at > now()`]
-          : state === "available"
-            ? [sql`j.state = 'available' AND j.run_at <= now()`]
-            : [sql.unsafe(`j.state = '${state}'`)])
-    ]
-    const rows = yield* database.run(
-      sql<JobRow>`SELECT ${columns} FROM jobs j WHERE ${sql.and(conditions)} ORDER BY j.id DESC LIMIT ${limit + 1}::int`
-    )
-    const items = rows.slice(0, limit).map(toJob)
-    return { items, nextCursor: rows.length > limit ? (items.at(-1)?.id ?? null) : null }
-  })
-
   return JobStore.of({
     enqueue,
     claim,
@@ -295,7 +292,10 @@ const makeStore = Effect.gen(function* () {
     stranded,
     get,
     some,
-    list
+    list,
+    countOpen,
+    openIds,
+    cancelMany
   })
 })
 

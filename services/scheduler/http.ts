@@ -3,6 +3,8 @@ import { Effect, Schema, Stream } from "effect"
 import {
   BackfillInput,
   CancelInput,
+  CancelManyInput,
+  CancelPreviewInput,
   JobInput,
   JobLogLine,
   JobQuery,
@@ -77,8 +79,17 @@ export const times = (under: string, fields: Readonly<Record<string, string | un
 const list = Effect.fnUntraced(function* (request: Request) {
   const asked = yield* jobQuery(request)
   yield* times("/query", { since: asked.since, until: asked.until })
-  const { cursor, kind, limit = 50, schedule, since, state, until } = asked
-  return json(yield* JobStore.use((store) => store.list({ cursor, kind, limit, schedule, since, state, until })))
+  return json(yield* JobStore.use((store) => store.list({ limit: 50, ...asked })))
+})
+
+const previewCancel = Effect.fnUntraced(function* ({ filter }: typeof CancelPreviewInput.Type) {
+  yield* times("/filter", { since: filter.since, until: filter.until })
+  return json(yield* Jobs.use((jobs) => jobs.previewCancel(filter)))
+})
+
+const cancelMany = Effect.fnUntraced(function* ({ confirmCount, filter, reason }: CancelManyInput, actor: Actor) {
+  yield* times("/filter", { since: filter.since, until: filter.until })
+  return json(yield* Jobs.use((jobs) => jobs.cancelMany(filter, reason, confirmCount, actor)))
 })
 
 const enqueue = Effect.fnUntraced(function* (request: Request, body: JobInput, { userId }: Actor) {
@@ -176,6 +187,14 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
     .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, actorOf(request))), {
       body: acceptForm(JobInput),
       detail: routeDetails.enqueue
+    })
+    .post("/jobs/cancel", ({ body, request }) => run(request, cancelMany(body, actorOf(request))), {
+      body: acceptForm(CancelManyInput),
+      detail: routeDetails.cancelMany
+    })
+    .post("/jobs/cancel/preview", ({ body, request }) => run(request, previewCancel(body)), {
+      body: acceptForm(CancelPreviewInput),
+      detail: routeDetails.previewCancel
     })
     .get("/jobs/kinds", ({ request }) => run(request, kinds), { detail: routeDetails.kinds })
     .get("/jobs/health", ({ request }) => run(request, health), { detail: routeDetails.health })

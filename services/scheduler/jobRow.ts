@@ -14,7 +14,7 @@ export const jobColumns = `j.id, j.kind,
   CASE WHEN j.state = 'available' AND j.run_at > now() THEN 'scheduled' ELSE j.state END AS state,
   j.priority::int AS priority, j.attempt, j.max_attempts AS "maxAttempts", j.run_at AS "runAt",
   j.created_at AS "createdAt", j.started_at AS "startedAt", j.finished_at AS "finishedAt", j.schedule,
-  j.retry_of AS "retryOf", j.reason`
+  j.retry_of AS "retryOf", j.target, j.reason`
 
 const iso = (date: Date | null) => date?.toISOString() ?? null
 
@@ -31,6 +31,7 @@ export const toJob = (row: JobRow): Job => ({
   finishedAt: iso(row.finishedAt),
   schedule: row.schedule,
   retryOf: row.retryOf,
+  target: row.target,
   reason: row.reason
 })
 

@@ -1,6 +1,8 @@
 /** What the scheduler's routes say of themselves in the OpenAPI description; must hold no behaviour. */
 import { Schema } from "effect"
 import {
+  CancelledMany,
+  CancelPreview,
   Job,
   JobDetail,
   JobKinds,
@@ -20,6 +22,8 @@ const tag = "scheduler"
 export const routeDetails = {
   jobs: detail({
     summary: "Jobs, newest first",
+    description:
+      "`q` is part, in either case, of the id, kind, schedule, reason or an attempt's error; payloads are not searched. `queue` is the part of the kind before its first dot. `sort=finished` shows only jobs that have ended. A cursor belongs to the filter and sort that it was given for.",
     tag,
     query: JobQuery,
     answers: { 200: JobPage },
@@ -52,6 +56,20 @@ export const routeDetails = {
     tag,
     answers: { 200: Job },
     problems: [400, 404, 409, 415, 422]
+  }),
+  cancelMany: detail({
+    summary: "Cancel all jobs that fit a filter",
+    description:
+      "`confirmCount` is the number that the preview showed: 400 with the present number without it, 409 `count_changed` if it no longer fits. Running jobs are told to end as by a single cancel. In parts of 500: what fails in between has cancelled some, and can be asked for again.",
+    tag,
+    answers: { 200: CancelledMany },
+    problems: [400, 409, 415]
+  }),
+  previewCancel: detail({
+    summary: "How many jobs a cancel by filter would hit, and the newest of them",
+    tag,
+    answers: { 200: CancelPreview },
+    problems: [400, 415]
   }),
   retry: detail({
     summary: "Run a job that has ended once more",

@@ -65,6 +65,8 @@ export const Job = Schema.Struct({
   /** Name of the schedule that made it. */
   schedule: nullable(Schema.String),
   retryOf: nullable(Schema.String),
+  /** What it is about, as its kind tells: `incident:<id>`, `service/<name>`, a path, `job/<image>`; null where it tells nothing. */
+  target: nullable(Schema.String),
   /** Why it ended so: `max_attempts`, a cancel's reason, the last error; "" otherwise. */
   reason: Schema.String
 })
@@ -81,15 +83,59 @@ export const JobDetail = Schema.Struct({
 })
 export type JobDetail = typeof JobDetail.Type
 
-/** Query of GET /jobs. */
-export const JobQuery = Schema.Struct({
-  ...PageQuery.fields,
+/** Text of one line to look for. */
+const line = (max: number) =>
+  Schema.String.check(
+    Schema.isPattern(new RegExp(`^[^\\p{Cc}\\p{Cs}]{1,${max}}$`, "u"), {
+      expected: `1 to ${max} characters of one line`
+    })
+  )
+
+/** Which jobs; what is absent does not matter. */
+const filter = {
   state: Schema.optionalKey(JobState),
   kind: Schema.optionalKey(Name),
+  /** The part of the kind before its first dot. */
+  queue: Schema.optionalKey(Name),
+  target: Schema.optionalKey(line(500)),
   schedule: Schema.optionalKey(Name),
+  /** Of the job's creation. */
   since: Schema.optionalKey(time),
   until: Schema.optionalKey(time)
+}
+
+/** `newest` and `oldest` by creation; `finished`: the last that ended first, without those that have not. */
+export const JobSort = Schema.Literals(["newest", "oldest", "finished"])
+export type JobSort = typeof JobSort.Type
+
+/** Query of GET /jobs. A cursor belongs to the filter and sort that it was given for. */
+export const JobQuery = Schema.Struct({
+  ...PageQuery.fields,
+  ...filter,
+  /** Part, in either case, of the id, kind, schedule, and the first 500 characters of the reason or an attempt's error. Payloads are not searched. */
+  q: Schema.optionalKey(line(200)),
+  sort: Schema.optionalKey(JobSort)
 })
+
+/** Jobs to cancel together, of those that have not ended. One field at least. */
+export const CancelFilter = Schema.Struct(filter)
+export type CancelFilter = typeof CancelFilter.Type
+
+/** POST /jobs/cancel/preview */
+export const CancelPreviewInput = Schema.Struct({ filter: CancelFilter })
+/** Its answer: how many a cancel would hit, and the newest 20 of them. */
+export const CancelPreview = Schema.Struct({ count: Schema.Int, sample: Schema.Array(Job) })
+
+/** POST /jobs/cancel. `confirmCount` is the number that the preview showed: 409 `count_changed` if it no longer fits. */
+export const CancelManyInput = Schema.Struct({
+  filter: CancelFilter,
+  reason: Reason,
+  confirmCount: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 })))
+})
+export type CancelManyInput = typeof CancelManyInput.Type
+/** Its answer. `cancelled` had not begun, `asked` were running and are told to end, the rest had ended or moved on meanwhile. */
+export const CancelledMany = Schema.Struct({ count: Schema.Int, cancelled: Schema.Int, asked: Schema.Int })
+export type CancelledMany = typeof CancelledMany.Type
 
 /** A line of GET /jobs/:id/logs; as an event stream each line is an event `line` whose id is `id`. */
 export const JobLogLine = Schema.Struct({

@@ -17,6 +17,7 @@ const job = (number: number, kind: string, more: Partial<Job> = {}): Job => ({
   finishedAt: ago(9.9),
   schedule: null,
   retryOf: null,
+  target: null,
   reason: "",
   ...more
 })

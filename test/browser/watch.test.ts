@@ -22,6 +22,26 @@ describe("jobs", () => {
     expect(new URL(page.url()).searchParams.get("state")).toBe("failed")
   })
 
+  browserTest("are searched by the server, and what the stream tells is searched too", async () => {
+    const { page, stub } = await open("/queue")
+    await row(page, "nightly-reindex").waitFor()
+    await page.getByRole("searchbox", { name: "Search the jobs" }).fill("NO SPACE left")
+    await row(page, "nightly-reindex").waitFor({ state: "detached" })
+    await row(page, "no space left on device").waitFor()
+    expect(new URL(page.url()).searchParams.get("q")).toBe("NO SPACE left")
+    const other = stub.watch.jobs.find(({ schedule }) => schedule === "nightly-reindex")!
+    await stub.watch.streams.untilOpen(1)
+    stub.watch.tellJob({ ...other, state: "succeeded" })
+    stub.watch.tellJob({
+      ...other,
+      id: other.id.replace(/9$/u, "f"),
+      kind: "report.daily",
+      reason: "no space left here"
+    })
+    await row(page, "no space left here").waitFor()
+    expect(await row(page, "nightly-reindex").count()).toBe(1)
+  })
+
   browserTest("the log of one is followed, and goes on after a lost connection without gap or double", async () => {
     const { page, stub } = await open(running)
     const log = page.getByRole("log")

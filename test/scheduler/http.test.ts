@@ -34,6 +34,8 @@ describe("rights", () => {
     ["GET", `/jobs/${id}/logs`],
     ["HEAD", "/jobs"],
     ["POST", "/jobs"],
+    ["POST", "/jobs/cancel"],
+    ["POST", "/jobs/cancel/preview"],
     ["POST", `/jobs/${id}/cancel`],
     ["POST", `/jobs/${id}/retry`],
     ["PUT", "/jobs/schedules/none"],

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { Effect, type Layer, ManagedRuntime } from "effect"
 import { uuidv7 } from "#shared/domain/ids.ts"
-import { type End, JobStore, type NewJob } from "#scheduler/JobStore.ts"
+import { type End, type JobsAsked, JobStore, type NewJob } from "#scheduler/JobStore.ts"
 
 export interface Engine {
   readonly layer: Layer.Layer<JobStore>
@@ -363,6 +363,125 @@ export const jobStoreContract = (name: string, start: () => Promise<Engine>) =>
       expect(future).toEqual({ items: [], nextCursor: null })
       const bad = await runtime.runPromise(Effect.flip(JobStore.use((one) => one.list({ ...filter, cursor: "x" }))))
       expect(bad._tag).toBe("MalformedRequest")
+    })
+
+    const idsOf = async (asked: Omit<JobsAsked, "limit">, limit = 2) => {
+      const seen = []
+      for (let cursor: string | undefined; ;) {
+        const page = await store((one) => one.list({ ...asked, limit, cursor }))
+        seen.push(...page.items.map(({ id }) => id))
+        if (page.nextCursor === null) return seen
+        cursor = page.nextCursor
+      }
+    }
+
+    test("lists are of a queue, a target, a schedule or a time", async () => {
+      const queue = `queue${kinds++}`
+      const [one, two] = [await made(`${queue}.a`, { target: "a/b" }), await made(`${queue}.b`, { schedule: "one" })]
+      const alone = await made(queue, { target: "a" })
+      await made(`${queue}x.a`)
+      expect(await idsOf({ queue })).toEqual([alone, two, one])
+      expect(await idsOf({ queue, target: "a/b" })).toEqual([one])
+      expect(await idsOf({ queue, target: "a/b%" })).toEqual([])
+      expect(await idsOf({ queue, schedule: "one" })).toEqual([two])
+      expect(await idsOf({ queue, kind: `${queue}.b` })).toEqual([two])
+      expect(await idsOf({ queue: "other", kind: `${queue}.b` })).toEqual([])
+      expect(await idsOf({ queue, until: "2001-01-01T00:00:00Z" })).toEqual([])
+      expect(await idsOf({ queue, since: "2001-01-01T00:00:00Z", until: "2999-01-01T00:00:00Z" })).toHaveLength(3)
+      expect((await get(one)).job.target).toBe("a/b")
+    })
+
+    test("lists go from the oldest, or from the last that has ended, without those that have not", async () => {
+      const kind = newKind()
+      const ids = []
+      for (let index = 0; index < 5; index++) ids.push(await made(kind))
+      expect(await idsOf({ kind, sort: "oldest" })).toEqual(ids)
+      const runs = await claim(kind, 4)
+      const ended = [ids[2]!, ids[0]!, ids[3]!, ids[1]!]
+      for (const id of ended) await finish(id, runs.find((run) => run.id === id)!.fence, succeeded)
+      expect(new Set(await idsOf({ kind, sort: "finished" }))).toEqual(new Set(ended))
+      const page = await store((one) => one.list({ kind, sort: "finished", limit: 50 }))
+      const times = page.items.map(({ finishedAt }) => finishedAt!)
+      expect(times).toEqual(times.toSorted().toReversed())
+    })
+
+    test("a text is found in the id, kind, schedule, reason and error, in either case, and in no payload", async () => {
+      const kind = newKind()
+      const mark = `x${crypto.randomUUID().slice(0, 8)}`
+      const ofKind = await made(`${mark}.kind`)
+      const ofSchedule = await made(kind, { schedule: `s-${mark}`, runAt: "2999-01-01T00:00:00Z" })
+      const ofReason = await made(kind, { runAt: "2999-01-01T00:00:00Z" })
+      await store((one) => one.cancel(ofReason, `100% of ${mark.toUpperCase()}_`))
+      const ofError = await made(kind, { maxAttempts: 1 })
+      await claim(kind)
+      await finish(ofError, 1, { _tag: "Failed", error: `answered ${mark}`, retryable: true })
+      await made(kind, { payload: { secret: mark }, runAt: "2999-01-01T00:00:00Z" })
+      const all = [ofError, ofReason, ofSchedule, ofKind]
+      for (const q of [mark, mark.toUpperCase()]) {
+        expect(await idsOf({ q })).toEqual(all)
+        expect(await idsOf({ q, sort: "oldest" })).toEqual(all.toReversed())
+        expect(new Set(await idsOf({ q, sort: "finished" }))).toEqual(new Set([ofError, ofReason]))
+      }
+      expect(await idsOf({ q: mark, kind })).toEqual([ofError, ofReason, ofSchedule])
+      expect(await idsOf({ q: mark, state: "failed" })).toEqual([ofError])
+      expect(await idsOf({ q: `100% OF ${mark}_` })).toEqual([ofReason])
+      expect(await idsOf({ q: `1%${mark}` })).toEqual([])
+      for (const q of [
+        ofError,
+        ofError.toUpperCase(),
+        ofError.slice(9),
+        ofError.slice(-12),
+        `${ofError.slice(0, 35)}`
+      ]) {
+        expect(await idsOf({ q, kind, state: "failed" })).toEqual([ofError])
+      }
+      expect(await idsOf({ q: `${ofError}0` })).toEqual([])
+    })
+
+    test("a cursor of another sort, filter or search is malformed", async () => {
+      const kind = newKind()
+      for (let index = 0; index < 3; index++) await made(kind)
+      const { nextCursor } = await store((one) => one.list({ kind, limit: 1 }))
+      const cursor = nextCursor!
+      expect((await store((one) => one.list({ kind, limit: 2, cursor }))).items).toHaveLength(2)
+      const others: ReadonlyArray<Omit<JobsAsked, "limit">> = [
+        { kind, sort: "oldest" },
+        { kind, sort: "finished" },
+        { kind, q: "a" },
+        { kind, state: "available" },
+        { kind, target: "a" },
+        { queue: "contract" },
+        {}
+      ]
+      for (const asked of [...others.map((one) => ({ ...one, cursor })), { kind, cursor: `${cursor}A` }]) {
+        const bad = await runtime.runPromise(Effect.flip(JobStore.use((one) => one.list({ ...asked, limit: 2 }))))
+        expect(bad._tag).toBe("MalformedRequest")
+      }
+    })
+
+    test("many are cancelled at once: those told of that have not ended and are still in the state", async () => {
+      const kind = newKind()
+      const [waits, runs, ended] = [
+        await made(kind),
+        await made(kind, { priority: 1 }),
+        await made(kind, { priority: 2 })
+      ]
+      const later = await made(kind, { runAt: "2999-01-01T00:00:00Z" })
+      await claim(kind, 2)
+      await finish(ended, 1, succeeded)
+      expect(await store((one) => one.countOpen({ kind }))).toBe(3)
+      expect(await store((one) => one.openIds({ kind }, 2))).toEqual([later, runs])
+      expect(await store((one) => one.countOpen({ kind, state: "scheduled" }))).toBe(1)
+      const ids = [waits, runs, ended, uuidv7(1)]
+      expect(await store((one) => one.cancelMany(ids, "available", "no"))).toEqual([
+        { id: waits, kind, outcome: "cancelled" }
+      ])
+      expect(await store((one) => one.cancelMany(ids, undefined, "no"))).toEqual([{ id: runs, kind, outcome: "asked" }])
+      expect((await get(waits)).job).toMatchObject({ state: "cancelled", reason: "no" })
+      const held = await store((one) => one.heartbeat([{ id: runs, fence: 1 }], 20))
+      expect(held.get(runs)).toEqual({ cancel: "no" })
+      expect((await get(ended)).job.state).toBe("succeeded")
+      expect((await get(later)).job.state).toBe("scheduled")
     })
 
     test("what is not there is not there, whatever its id looks like", async () => {

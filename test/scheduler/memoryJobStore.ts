@@ -1,8 +1,18 @@
 /** The job store in memory, held to the same contract suite as the real one; for tests that need a queue and no database. */
 import { Effect, Layer } from "effect"
-import type { Attempt, Job } from "#shared/api/scheduler.ts"
+import type { Attempt, Job, JobSort } from "#shared/api/scheduler.ts"
 import { MalformedRequest } from "#shared/domain/errors.ts"
-import { type End, IdempotencyConflict, isTerminal, JobStore, type NewJob, type Runnable } from "#scheduler/JobStore.ts"
+import { cursorOf, placeOf, sortOf } from "#scheduler/jobCursor.ts"
+import {
+  type End,
+  IdempotencyConflict,
+  isTerminal,
+  type JobFilter,
+  JobStore,
+  type NewJob,
+  queueOf,
+  type Runnable
+} from "#scheduler/JobStore.ts"
 
 interface Row {
   readonly made: NewJob
@@ -48,6 +58,7 @@ export const makeMemoryJobStore = () => {
     finishedAt: row.finishedAt === null ? null : iso(row.finishedAt),
     schedule: row.made.schedule ?? null,
     retryOf: row.made.retryOf ?? null,
+    target: row.made.target ?? null,
     reason: row.reason
   })
 
@@ -139,6 +150,36 @@ export const makeMemoryJobStore = () => {
     return Effect.succeed({ job: jobOf(row), created: true })
   }
 
+  const fits = (job: Job, { kind, queue, schedule, since, state, target, until }: JobFilter) =>
+    (state === undefined || job.state === state) &&
+    (kind === undefined || job.kind === kind) &&
+    (queue === undefined || queueOf(job.kind) === queue) &&
+    (target === undefined || job.target === target) &&
+    (schedule === undefined || job.schedule === schedule) &&
+    (since === undefined || Date.parse(job.createdAt) >= Date.parse(since)) &&
+    (until === undefined || Date.parse(job.createdAt) < Date.parse(until))
+  const says = (job: Job, q: string) =>
+    [job.id, job.kind, job.schedule ?? "", job.reason, ...find(job.id)!.attempts.map(({ error }) => error)].some(
+      (text) => text.toLowerCase().includes(q.toLowerCase())
+    )
+  const open = (filter: JobFilter) =>
+    all()
+      .map(jobOf)
+      .toReversed()
+      .filter((job) => !isTerminal(job.state) && fits(job, filter))
+  /** In the order of the list: whatever is asked, the last is the least. */
+  const rank = (job: Job, sort: JobSort) => (sort === "finished" ? `${job.finishedAt} ${job.id}` : job.id)
+
+  const cancel = (id: string, reason: string) => {
+    const row = find(id)
+    if (row === undefined) return "unknown"
+    if (isTerminal(row.state)) return "ended"
+    row.cancel = reason
+    if (row.state === "running") return "asked"
+    conclude(row, "cancelled", reason)
+    return "cancelled"
+  }
+
   const store = JobStore.of({
     enqueue: (job) => Effect.suspend(() => enqueue(job)),
     claim: ({ leaseSeconds, limit, runnable, worker }) =>
@@ -204,16 +245,23 @@ export const makeMemoryJobStore = () => {
       return lost.map(({ made }) => made.id)
     }),
     release: Effect.sync(release),
-    cancel: (id, reason) =>
-      Effect.sync(() => {
-        const row = find(id)
-        if (row === undefined) return "unknown"
-        if (isTerminal(row.state)) return "ended"
-        row.cancel = reason
-        if (row.state === "running") return "asked"
-        conclude(row, "cancelled", reason)
-        return "cancelled"
-      }),
+    cancel: (id, reason) => Effect.sync(() => cancel(id, reason)),
+    cancelMany: (ids, state, reason) =>
+      Effect.sync(() =>
+        ids.flatMap((id) => {
+          const job = find(id)
+          if (job === undefined || (state !== undefined && jobOf(job).state !== state)) return []
+          const outcome = cancel(id, reason)
+          return outcome === "asked" || outcome === "cancelled" ? [{ id, kind: job.made.kind, outcome }] : []
+        })
+      ),
+    countOpen: (filter) => Effect.sync(() => open(filter).length),
+    openIds: (filter, limit) =>
+      Effect.sync(() =>
+        open(filter)
+          .slice(0, limit)
+          .map(({ id }) => id)
+      ),
     depth: (runnable) =>
       Effect.sync(() => {
         const due = all().filter((row) => isDue(row) && canRun(runnable, row))
@@ -247,22 +295,27 @@ export const makeMemoryJobStore = () => {
           .filter(({ made }) => ids.includes(made.id))
           .map(jobOf)
       ),
-    list: ({ cursor, kind, limit, schedule, since, state, until }) =>
+    list: (asked) =>
       Effect.suspend(() => {
-        if (cursor !== undefined && !/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/u.test(cursor)) {
+        const { cursor, limit, q } = asked
+        const sort = sortOf(asked)
+        const place = cursor === undefined ? undefined : placeOf(asked, cursor)
+        if (cursor !== undefined && place === undefined) {
           return Effect.fail(new MalformedRequest({ detail: "the cursor is not one of ours" }))
         }
+        const least = place === undefined ? undefined : sort === "finished" ? `${place.at} ${place.id}` : place.id
+        const up = sort === "oldest" ? 1 : -1
         const found = all()
           .map(jobOf)
-          .toReversed()
-          .filter((job) => cursor === undefined || job.id < cursor)
-          .filter((job) => state === undefined || job.state === state)
-          .filter((job) => kind === undefined || job.kind === kind)
-          .filter((job) => schedule === undefined || job.schedule === schedule)
-          .filter((job) => since === undefined || Date.parse(job.createdAt) >= Date.parse(since))
-          .filter((job) => until === undefined || Date.parse(job.createdAt) < Date.parse(until))
+          .filter((job) => fits(job, asked) && (q === undefined || says(job, q)))
+          .filter((job) => sort !== "finished" || job.finishedAt !== null)
+          .toSorted((one, other) => (rank(one, sort) < rank(other, sort) ? -up : up))
+          .filter((job) => least === undefined || (up === 1 ? rank(job, sort) > least : rank(job, sort) < least))
         const items = found.slice(0, limit)
-        return Effect.succeed({ items, nextCursor: found.length > limit ? (items.at(-1)?.id ?? null) : null })
+        const last = items.at(-1)
+        const at = sort === "finished" ? (last?.finishedAt ?? "") : ""
+        const more = found.length > limit && last !== undefined
+        return Effect.succeed({ items, nextCursor: more ? cursorOf(asked, { id: last.id, at }) : null })
       })
   })
 

@@ -34,6 +34,10 @@ const took = ({ finishedAt, startedAt }: Job): string => {
   return milliseconds < 1000 ? `${Math.max(0, milliseconds)}\u202fms` : duration(milliseconds / 1000)
 }
 
+/** As the server searches, but for the errors of attempts, which a row does not tell. */
+const says = ({ id, kind, reason, schedule }: Job, q: string): boolean =>
+  [id, kind, schedule ?? "", reason].some((text) => text.toLowerCase().includes(q.toLowerCase()))
+
 const fits = (job: Job, filter: Readonly<Record<string, string>>): boolean =>
   (filter["state"] === "" || job.state === filter["state"]) &&
   (filter["kind"] === "" || job.kind === filter["kind"]) &&
@@ -41,7 +45,7 @@ const fits = (job: Job, filter: Readonly<Record<string, string>>): boolean =>
 
 const Content = () => {
   const { query } = useLocation()
-  const filter = Object.fromEntries(["state", "kind", "schedule"].map((name) => [name, query.get(name) ?? ""]))
+  const filter = Object.fromEntries(["q", "state", "kind", "schedule"].map((name) => [name, query.get(name) ?? ""]))
   const list = usePages((cursor) => jobsApi.jobs(filter, cursor), JSON.stringify(filter))
   const kinds = useLoaded(jobsApi.kinds, "kinds")
   const [told, setTold] = useState<ReadonlyMap<string, Job>>(new Map())
@@ -52,7 +56,10 @@ const Content = () => {
     onReset: () => void list.reload()
   })
   const known = new Map((list.items ?? []).map((job) => [job.id, job]))
-  for (const job of told.values()) known.set(job.id, job)
+  for (const job of told.values()) {
+    // What the server has found stays; what comes anew is searched here.
+    if (known.has(job.id) || says(job, filter["q"] ?? "")) known.set(job.id, job)
+  }
   // Ids are UUIDv7: in the order of their creation.
   const rows = [...known.values()].filter((job) => fits(job, filter)).sort((one, other) => (one.id < other.id ? 1 : -1))
   const filtered = Object.values(filter).some((value) => value !== "")
@@ -63,6 +70,7 @@ const Content = () => {
       </ScreenHead>
       <StatusBanner state={stream.state} onRetry={stream.retry} />
       <div class="toolbar">
+        <SearchBox label="Search the jobs" placeholder="Id, kind, schedule or error" />
         <SearchBox label="Jobs of a schedule" placeholder="Schedule" name="schedule" />
         <FilterSelect
           label="State"

@@ -39,6 +39,7 @@ const following = Effect.gen(function* () {
     version: 1,
     description: "Follows an incident: decides, proposes to admin, waits for the decision and the action, verifies",
     payload: Payload,
+    target: ({ incidentId }) => `incident:${incidentId}`,
     run: ({ incidentId }, context) =>
       Effect.gen(function* () {
         const before = yield* store.get(incidentId)

@@ -119,6 +119,7 @@ export const healthCheck = (options: Options): Layer.Layer<never, never, JobHand
         version: 1,
         description: "Ask once, by HTTP or TCP, whether a Service of the namespace or a path of the gateway answers",
         payload: HealthCheck,
+        target: (asked) => (asked.check === "gateway" ? asked.path.split("?")[0]! : `service/${asked.service}`),
         run: makeRun(options)
       })
     )

@@ -32,6 +32,8 @@ const makeHandler = Effect.gen(function* () {
     version: 1,
     description: "Call a service behind the gateway as the scheduler; the answer's status decides",
     payload: HttpCall,
+    // Queries may hold what is nobody's to read.
+    target: ({ path }) => path.split("?")[0]!,
     run: Effect.fn("http.call")(function* (payload, { fence, jobId, log }) {
       const { expectStatus, timeoutSeconds = 30, ...call } = payload
       const answer = yield* callGateway(identity, {

@@ -72,6 +72,7 @@ const makeHandler = Effect.fnUntraced(function* (namespace: string) {
     version: 1,
     description: "Run a container to its end as a Kubernetes Job of the namespace",
     payload: KubernetesJob,
+    target: ({ image }) => `job/${image}`,
     run: Effect.fn("kubernetes.job")(
       function* (payload, context) {
         const { attempt, jobId, log } = context

@@ -146,8 +146,12 @@ const makeTicker = ({ builtIn, sweepSeconds }: Options) =>
     const round = Effect.gen(function* () {
       if (!planted) yield* plant
       planted = true
-      yield* tick
-      const next = yield* store.nextSeconds
+      // One small question while nothing is due, which is most of the time.
+      let next = yield* store.nextSeconds
+      if (next !== null && next <= 0) {
+        yield* tick
+        next = yield* store.nextSeconds
+      }
       return Math.min(sweepSeconds, Math.max(0.01, next ?? sweepSeconds))
     }).pipe(
       Effect.catchTag("Unavailable", () => Effect.succeed(1)),

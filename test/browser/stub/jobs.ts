@@ -40,13 +40,20 @@ export const makeWatch = (environment: string, me: Actor, proposals: ReadonlyArr
   const start = (kind: string, more: Partial<Job>) =>
     tellJob({ ...jobs[0]!, id: demoId(next++), kind, state: "available", attempt: 0, startedAt: null, ...more })
 
+  const says = ({ id, kind, reason, schedule }: Job, q: string) =>
+    [id, kind, schedule ?? "", reason].some((text) => text.toLowerCase().includes(q.toLowerCase()))
+
   const read = (request: Request, [, what, third, fourth]: ReadonlyArray<string>, query: URLSearchParams): Response => {
     const fits = (name: string, value: string | null) => query.get(name) === null || query.get(name) === value
     switch (what) {
       case undefined:
         return Response.json({
           items: jobs.filter(
-            (job) => fits("state", job.state) && fits("kind", job.kind) && fits("schedule", job.schedule)
+            (job) =>
+              fits("state", job.state) &&
+              fits("kind", job.kind) &&
+              fits("schedule", job.schedule) &&
+              says(job, query.get("q") ?? "")
           ),
           nextCursor: null
         })
