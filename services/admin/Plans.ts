@@ -22,16 +22,8 @@ import {
   PlanStale,
   type TooManyObjects
 } from "./writeRefusals.ts"
-import {
-  type Caller,
-  type IdempotencyKey,
-  type Made,
-  type Ready,
-  type WriteRefusal,
-  Writes,
-  type WrittenObject,
-  writtenObject
-} from "./Writes.ts"
+import { type Caller, type IdempotencyKey, type Made, type Ready, type WriteRefusal, Writes } from "./Writes.ts"
+import { type WrittenObject, writtenObject } from "./writtenObject.ts"
 
 const maxBytes = 1024 * 1024
 const lifetimeMillis = 600_000

@@ -6,7 +6,7 @@ import { ActionLog } from "./ActionLog.ts"
 import { Cluster } from "./Cluster.ts"
 import { Feed } from "./Feed.ts"
 import type { WorkloadRef } from "./kinds.ts"
-import type { WrittenObject } from "./Writes.ts"
+import type { WrittenObject } from "./writtenObject.ts"
 
 /** Minutes a rollout is followed; what has not ended by then is recorded as it stands. */
 const followedMinutes = 15

@@ -16,6 +16,7 @@ import { Recovery } from "./Recovery.ts"
 import { RolloutWatch } from "./RolloutWatch.ts"
 import { type Upstream, upstreamOf } from "./upstream.ts"
 import { AuditUnavailable, type BackupFailed, KeyReused, Locked, UpstreamRefused } from "./writeRefusals.ts"
+import type { WrittenObject } from "./writtenObject.ts"
 
 /** Whom a write is made for. */
 export interface Caller {
@@ -29,21 +30,6 @@ export interface IdempotencyKey {
   readonly key: string
   readonly requestHash: string
 }
-
-/** An object as it is once it was written: its rollout is told from the one before by the generation. */
-export interface WrittenObject {
-  readonly kind: string
-  readonly name: string
-  readonly uid: string
-  readonly generation: number
-}
-
-export const writtenObject = ({ kind, metadata }: KubernetesObject): WrittenObject => ({
-  kind,
-  name: metadata.name,
-  uid: metadata.uid ?? "",
-  generation: metadata.generation ?? 0
-})
 
 /** What a write came to. */
 export interface Made extends Pick<Outcome, "state" | "message" | "objects"> {
