@@ -151,6 +151,7 @@ export const makeSchedules = (): Array<ScheduleView> => [
   }),
   schedule("nightly-reindex", "kubernetes.job", {
     cron: "15 2 * * *",
+    payload: { image: "registry.example/reindex:3", env: [{ name: "API_TOKEN", value: "***" }] },
     lastSlot: ago(4),
     missedCount: 2,
     lastJob: { id: demoId(1009), state: "running" }

@@ -134,6 +134,12 @@ describe("schedules", () => {
     expect(await dialog(page).getByRole("button", { name: /^Save/u }).isDisabled()).toBe(true)
   })
 
+  browserTest("an edit begins with the payload as it is, where nothing in it is secret", async () => {
+    const { page } = await open("/schedules")
+    await page.getByRole("button", { name: "Edit invoice-export" }).click()
+    expect(JSON.parse(await dialog(page).getByLabel("Payload").inputValue())).toEqual({ note: "as it was" })
+  })
+
   browserTest("built-in ones cannot be deleted, others can", async () => {
     const { page } = await open("/schedules")
     await row(page, "nightly-reindex").waitFor()
