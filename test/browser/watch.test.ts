@@ -113,7 +113,9 @@ describe("schedules", () => {
     await dialog(page).getByText("This is no JSON object.").waitFor()
     await dialog(page).getByLabel("Payload").fill('{"path":"/sync"}')
     await dialog(page).getByRole("button", { name: "Save and preview" }).click()
-    expect(await dialog(page).getByRole("list", { name: "Next slots" }).getByRole("listitem").count()).toBe(3)
+    const slots = dialog(page).getByRole("list", { name: "Next slots" }).getByRole("listitem")
+    await slots.first().waitFor()
+    expect(await slots.count()).toBe(3)
     await dialog(page).getByRole("button", { name: "Done" }).click()
     await row(page, "price-sync").waitFor()
     expect(JSON.parse(stub.calls[0]!.body)).toEqual({
