@@ -9,8 +9,8 @@ import { sumUp, type Summary } from "#test/shared/report.ts"
 const root = resolve(import.meta.dir, "..")
 /** Figures, a real cluster and recovery drills have commands of their own. */
 const elsewhere = ["test/bench/", "test/cluster/", "test/drills/"]
-/** Processes at a time: one more than two cores, because much of the time is spent waiting for databases and browsers. Each file has its own global state, so that no suite depends on what ran before it. */
-const workers = 3
+/** Processes at a time. Each file has its own global state, so that no suite depends on what ran before it. */
+const workers = 2
 const testTimeout = 60_000
 
 const filters = process.argv.slice(2).map((path) => relative(root, resolve(path)))

@@ -16,5 +16,7 @@ export const approveInBrowser = async (
   await approve.click()
   await page.getByRole("dialog").getByRole("textbox").fill("the evidence is clear")
   await page.getByRole("dialog").getByRole("button", { name: "Approve", exact: true }).click()
+  // Until it is recorded: what comes after may kill everything.
+  await approve.waitFor({ state: "detached" })
   return { page, shown }
 }

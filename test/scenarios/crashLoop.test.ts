@@ -1,14 +1,23 @@
 /** A release that crashes, through the public door: found, proposed once, refused to those who may not decide, approved, undone, verified, also when the whole platform is killed in the middle. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import type { Browser, Page } from "playwright-core"
+import { approveInBrowser } from "#test/browser/approval.ts"
+import { chromiumPath, startChromium } from "#test/browser/chromium.ts"
+import { skipUnless } from "#test/shared/skip.ts"
 import { dataFolder, type PlatformProcess, startPlatformProcess } from "./platformProcess.ts"
 import { freePorts } from "./freePort.ts"
 import { deployment, logIn, play, proposalsFor, quickPatience, type Told } from "./story.ts"
 
 setDefaultTimeout(180_000)
+const { test: inBrowser } = skipUnless(chromiumPath !== undefined, "there is no chromium on this machine")
 
 const folder = dataFolder()
 let platform: PlatformProcess
+let browser: Browser | undefined
 let told: Told
+/** What the approver's page showed before the decision, and the page; where there is a browser. */
+let shown: string | undefined
+let page: Page | undefined
 /** What was tried at the door while the proposal was open. */
 const refusals: Record<string, number> = {}
 
@@ -16,7 +25,17 @@ beforeAll(async () => {
   const port = await freePorts()
   platform = await startPlatformProcess(folder.path, port, { env: quickPatience })
   const { origin } = platform
+  browser = chromiumPath === undefined ? undefined : await startChromium()
+  const person = browser
   told = await play({
+    // A person decides at a browser; where there is none, by API.
+    ...(person === undefined
+      ? {}
+      : {
+          approve: async (proposal) => {
+            ;({ page, shown } = await approveInBrowser(person, origin, proposal))
+          }
+        }),
     origin,
     namespace: "dev",
     name: "checkout",
@@ -41,6 +60,7 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
+  await browser?.close()
   platform?.signal("SIGTERM")
   await platform?.exited
   folder.remove()
@@ -73,6 +93,20 @@ describe("a release that crashes", () => {
     expect(told.chain.timeline.map(({ event }) => event)).toEqual(
       expect.arrayContaining(["opened", "evidence", "proposed", "verifying", "verified"])
     )
+  })
+
+  inBrowser("is shown to who decides with what the container said, how it ended and what the undo changes", () => {
+    for (const text of ["fatal: cannot open configuration", "CrashLoopBackOff", "checkout:2-crash", "checkout:1"]) {
+      expect(shown).toContain(text)
+    }
+  })
+
+  inBrowser("can be followed from the incident to its verification on the incident's page", async () => {
+    await page!.goto(`${platform.origin}/incidents/${told.chain.incident.id}`)
+    await page!.getByRole("heading", { name: told.chain.incident.title }).waitFor()
+    const text = await page!.locator("main").innerText()
+    expect(text).toContain("April Approver")
+    expect(text).toContain(told.chain.verification?.message ?? "no verification")
   })
 
   test("cannot be approved or changed by those without the right", () => {
