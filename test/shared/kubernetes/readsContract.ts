@@ -175,10 +175,19 @@ export const readsContract = (bench: Bench, target: Target): void => {
     test("of a crashed container are those of before", async () => {
       await run(apply(Deployment, deployment("log-crash", "web:crash")))
       const pod = await run(onePod("log-crash", (one) => at(state(one), "waiting", "reason") === "CrashLoopBackOff"))
-      const [status] = list(await run(get(Pod, pod)), "status", "containerStatuses")
+      // Between two looks it may have been started again for a moment: what is judged is one look.
+      const crashed = await run(
+        bench.eventually(
+          "a crash loop",
+          get(Pod, pod),
+          (one) => at(state(one), "waiting", "reason") === "CrashLoopBackOff"
+        )
+      )
+      const [status] = list(crashed, "status", "containerStatuses")
       expect(status).toMatchObject({ ready: false, lastState: { terminated: { exitCode: 3, reason: "Error" } } })
-      // Its two outputs are read one beside the other: which line is the very last is not certain.
-      const last = await run(lines(pod, { previous: true, tailLines: 10 }))
+      // Its two outputs are read one beside the other, and a moment after its end.
+      const said = (all: ReadonlyArray<string>) => all.join("\n").includes("fatal: cannot open configuration")
+      const last = await run(bench.eventually("its last words", lines(pod, { previous: true, tailLines: 10 }), said))
       expect(last.join("\n")).toContain("fatal: cannot open configuration")
     })
   })
