@@ -9,6 +9,5 @@ ALTER DATABASE gateway OWNER TO gateway;
 ALTER SCHEMA public OWNER TO gateway;
 
 -- Who makes the dumps: reads everything, changes nothing.
-CREATE ROLE backup LOGIN PASSWORD :'backup_password';
-GRANT pg_read_all_data TO backup;
+CREATE ROLE backup LOGIN PASSWORD :'backup_password' IN ROLE pg_read_all_data;
 GRANT CONNECT ON DATABASE gateway TO backup;

@@ -21,6 +21,5 @@ ALTER ROLE scheduler IN DATABASE logging SET search_path = jobs;
 ALTER ROLE monitor IN DATABASE logging SET search_path = metrics;
 
 -- Who makes the dumps: reads everything, changes nothing.
-CREATE ROLE backup LOGIN PASSWORD :'backup_password';
-GRANT pg_read_all_data TO backup;
+CREATE ROLE backup LOGIN PASSWORD :'backup_password' IN ROLE pg_read_all_data;
 GRANT CONNECT ON DATABASE logging TO backup;
