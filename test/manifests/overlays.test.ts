@@ -1,7 +1,8 @@
 /** The three overlays: rendered without a flag and twice the same, each the same platform under its own names, and within what the node has. */
 import { expect, test } from "bun:test"
-import { readFileSync } from "node:fs"
-import { resolve } from "node:path"
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, relative, resolve } from "node:path"
 import { Result, Schema } from "effect"
 import { parse } from "yaml"
 import { at, listAt, numberAt, textAt, textsAt } from "#shared/kubernetes/fields.ts"
@@ -18,6 +19,7 @@ import {
   environments,
   everything,
   objectAt,
+  objectsOf,
   overlay,
   overlayText,
   placeOf,
@@ -26,6 +28,7 @@ import {
 import { volumesOf, workloadsOf } from "./workloads.ts"
 
 const missing = cannotRender()
+const kustomize = resolve(import.meta.dir, "../../kustomize")
 const rendered = skipUnless(missing === undefined, missing ?? "")
 
 const environmentMap = (environment: Environment) =>
@@ -109,6 +112,29 @@ rendered.describe("an overlay", () => {
   })
 })
 
+rendered.describe("the component edge-traefik", () => {
+  test("changes who is let in and the class of the Ingress, and nothing else", () => {
+    const folder = realpathSync(mkdtempSync(join(tmpdir(), "gatehouse-overlay-")))
+    try {
+      const from = (path: string) => relative(folder, join(kustomize, path))
+      const resources = `resources:\n  - ${from("overlays/dev/environment")}\ncomponents:\n  - ${from("components/edge-traefik")}\n`
+      writeFileSync(
+        join(folder, "kustomization.yaml"),
+        `apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n${resources}`
+      )
+      const objects = objectsOf(renderText(relative(kustomize, folder)))
+      const before = overlay("dev")
+      const changed = objects.filter((object) => !Bun.deepEquals(object, objectAt(before, placeOf(object))))
+      expect(changed.map(placeOf).sort()).toEqual(["dev/Ingress/gateway", "dev/NetworkPolicy/gateway"])
+      const traefik = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } } }
+      const policy = objectAt(objects, "dev/NetworkPolicy/gateway")
+      expect(listAt(listAt(policy, "spec", "ingress")[0], "from")[0]).toMatchObject(traefik)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
+
 rendered.describe("the gateway's settings", () => {
   test("are accepted by the gateway", () => {
     for (const environment of environments) {
@@ -152,9 +178,7 @@ const Capacity = Schema.Struct({
   node: Schema.Struct({ cpu: Schema.String, memory: Schema.String }),
   reserved: Schema.Struct({ cpu: Schema.String, memory: Schema.String })
 })
-const capacity = Schema.decodeUnknownSync(Capacity)(
-  parse(readFileSync(resolve(import.meta.dir, "../../kustomize/capacity.yaml"), "utf8"))
-)
+const capacity = Schema.decodeUnknownSync(Capacity)(parse(readFileSync(join(kustomize, "capacity.yaml"), "utf8")))
 
 /** What the quotas of an environment's namespaces add up to. */
 const quotaOf = (objects: ReadonlyArray<KubernetesObject>, environment: string, key: string): number =>

@@ -47,7 +47,7 @@ const stranger = (namespace: string): Endpoint => ({
 
 /** Addresses are those of the manifests: TEST-NET-1 for the server, TEST-NET-3 for the world. */
 const surroundings: ReadonlyArray<Endpoint> = [
-  { ...stranger("edge"), name: "edge/nginx", labels: { "app.kubernetes.io/name": "nginx" } },
+  { ...stranger("edge"), name: "edge/nginx", labels: { "app.kubernetes.io/name": "nginx" }, ports: tcp(80, 443) },
   stranger("edge"),
   {
     ...stranger("kube-system"),
