@@ -136,3 +136,42 @@ export const seen = (facts: {
     pods: byUid(facts.pods ?? []),
     nodes: new Map((facts.nodes ?? []).map((node) => [node.name, node]))
   })
+
+/** An incident just opened: revision 2 of `web` crashes, nothing is decided yet. */
+export const makeIncident = (more: Partial<IncidentRow> = {}): IncidentRow => ({
+  id: "i-1",
+  key: "dev/Deployment/web/web-2/crash_loop",
+  class: "crash_loop",
+  state: "open",
+  namespace: "dev",
+  kind: "Deployment",
+  name: "web",
+  uid: "w-1",
+  generation: 2,
+  revision: 2,
+  revisionUid: "r-2",
+  pod: "web-x",
+  container: "app",
+  reason: "CrashLoopBackOff",
+  exitCode: 3,
+  impact: "none",
+  podCount: 1,
+  restarts: 3,
+  flaps: 0,
+  firstSeenAt: start,
+  openedAt: start,
+  lastSeenAt: start,
+  resolvedAt: null,
+  acknowledged: null,
+  mutedUntil: null,
+  remedy: "none",
+  remedyAt: start,
+  round: 0,
+  advice: "",
+  wish: null,
+  evidence: null,
+  proposal: null,
+  action: null,
+  verification: null,
+  ...more
+})
