@@ -164,6 +164,16 @@ const secrets = Command.make("secrets").pipe(
   Command.withSubcommands([secretsInit])
 )
 
+const copyProgram = Command.make(
+  "copy-program",
+  { folder: Argument.String("folder").pipe(Argument.withDescription("Where to, as `gatehouse`")) },
+  ({ folder }) =>
+    Effect.gen(function* () {
+      const { copyProgram } = yield* Effect.promise(() => import("#install/copyProgram.ts"))
+      yield* say(yield* copyProgram(folder, process.execPath))
+    })
+).pipe(Command.withDescription("Copy this program for a container of another image (kustomize/components/backup)"))
+
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),
   Command.withSubcommands([
@@ -179,7 +189,8 @@ const gatehouse = Command.make("gatehouse").pipe(
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
     check,
     keys,
-    secrets
+    secrets,
+    copyProgram
   ])
 )
 
