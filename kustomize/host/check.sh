@@ -16,83 +16,106 @@ shown() {
   echo "${1#"$root"}"
 }
 
-# Files belong to whom the root folder belongs to, on a host root.
-owner=$(stat -c %u:%g "$root/")
-
-owned() {
-  [ "$(stat -c %u:%g "$2")" = "$owner" ] || finding "$1" "$(shown "$2") belongs to another" "chown root:root $(shown "$2")"
-}
-
-# mode_within ID MODE PATH: has no permission beyond MODE, and belongs to root.
+# mode_within ID MODE PATH...: each has no permission beyond MODE and belongs to root. Those that are not there are
+# not judged: a k3s that has not started yet, or another version, has not all. One look at all files is in check_modes.
+modes=''
 mode_within() {
-  mode=$(stat -c %a "$3")
-  [ $((0$mode & ~0$2 & 07777)) -eq 0 ] || finding "$1" "$(shown "$3") has mode $mode" "chmod $2 $(shown "$3")"
-  owned "$1" "$3"
-}
-
-# Those that a k3s which has not started yet, or another version, has not.
-modes_within() {
   id=$1 most=$2
   shift 2
-  for path in "$@"; do [ ! -e "$path" ] || mode_within "$id" "$most" "$path"; done
+  for path in "$@"; do
+    [ ! -e "$path" ] || modes="$modes$id|$most|$path
+"
+  done
 }
 
-# setting FILE KEY: a scalar at the top of a YAML file of one key a line.
-setting() {
-  sed -n "s/^$2:[ ]*[\"']\{0,1\}\([^\"'#]*[^\"'# ]\)[\"']\{0,1\}[ ]*\(#.*\)\{0,1\}$/\1/p" "$1" | tail -n 1
+check_modes() {
+  mode_within CIS-1.1.11 700 "$server/db/etcd"
+  mode_within CIS-1.1.13 600 "$server/cred/admin.kubeconfig" "$root/etc/rancher/k3s/k3s.yaml"
+  mode_within CIS-1.1.15 600 "$server/cred/scheduler.kubeconfig"
+  mode_within CIS-1.1.17 600 "$server/cred/controller.kubeconfig"
+  mode_within CIS-1.1.19 755 "$server/tls" "$server/tls/etcd"
+  mode_within CIS-1.1.20 644 "$server"/tls/*.crt "$server"/tls/etcd/*.crt
+  mode_within CIS-1.1.21 600 "$server"/tls/*.key "$server"/tls/etcd/*.key
+  mode_within CIS-4.1.3 600 "$agent/kubeproxy.kubeconfig"
+  mode_within CIS-4.1.5 600 "$agent/kubelet.kubeconfig"
+  mode_within CIS-4.1.7 644 "$agent/client-ca.crt"
+  mode_within CIS-1.2.16 700 "$server/logs"
+  mode_within TOKEN 600 "$server/token"
+  # Files belong to whom the root folder belongs to, on a host root.
+  owner=$(stat -c %u:%g "$root/")
+  looks=$(printf '%s' "$modes" | cut -d '|' -f 3 | tr '\n' '\0' | xargs -0 stat -c '%a|%u:%g')
+  while IFS='|' read -r id most path && IFS='|' read -r mode belongs <&3; do
+    [ $((0$mode & ~0$most & 07777)) -eq 0 ] || finding "$id" "$(shown "$path") has mode $mode" "chmod $most $(shown "$path")"
+    [ "$belongs" = "$owner" ] || finding "$id" "$(shown "$path") belongs to $belongs" "chown root:root $(shown "$path")"
+  done <<MODES 3<<LOOKS
+${modes%?}
+MODES
+$looks
+LOOKS
 }
 
-# argument FILE LIST NAME: VALUE of the item NAME=VALUE of a list at the top.
-argument() {
-  awk -v list="$2:" -v name="$3=" '
-    /^[^ #-]/ { inside = index($0, list) == 1; next }
-    inside && /^ *- / {
-      sub(/^ *- */, ""); gsub(/["\047]/, "")
-      if (index($0, name) == 1) value = substr($0, length(name) + 1)
+# settings FILE: KEY=VALUE of what stands at the top of a YAML file, LIST NAME=VALUE of the items of its lists.
+settings() {
+  awk '
+    { sub(/[ ]+#.*$/, "") }
+    /^[^ #-]/ {
+      at = index($0, ":"); key = substr($0, 1, at - 1); value = substr($0, at + 1)
+      gsub(/^[ "\047]+|[ "\047]+$/, "", value); print key "=" value
     }
-    END { print value }' "$1"
+    /^ *- / { sub(/^ *- */, ""); gsub(/["\047]/, ""); print key " " $0 }' "$1"
 }
 
 check_shipped() {
+  files=''
   while IFS='|' read -r source target mode; do
-    path=$root$target
-    mend="install.sh install"
-    if [ ! -f "$path" ]; then
-      finding FILE "$target is missing" "$mend"
-      continue
+    if [ -f "$root$target" ]; then
+      files="$files$source
+$root$target
+"
+      mode_within FILE "$mode" "$root$target"
+    else
+      finding FILE "$target is missing" "install.sh install"
     fi
-    if ! cmp -s "$here/$source" "$path"; then
-      finding FILE "$target is not what is shipped as $source" "$mend"
-      [ "$show_diff" = no ] || diff -u "$path" "$here/$source" | sed 's/^/  /' || :
-    fi
-    mode_within FILE "$mode" "$path"
   done <<FILES
 $(shipped)
 FILES
+  [ -n "$files" ] || return 0
+  # Pairs of lines, a shipped file and the host's.
+  sums=$(cd "$here" && printf '%s' "$files" | tr '\n' '\0' | xargs -0 sha256sum)
+  while read -r ours source && read -r theirs path; do
+    [ "$ours" != "$theirs" ] || continue
+    finding FILE "$(shown "$path") is not what is shipped as $source" "install.sh install"
+    [ "$show_diff" = no ] || diff -u "$path" "$here/$source" | sed 's/^/  /' || :
+  done <<SUMS
+$sums
+SUMS
 }
 
 check_config() {
   [ -f "$config" ] || return 0
-  while IFS='|' read -r id list key wanted; do
-    if [ -z "$list" ]; then value=$(setting "$config" "$key"); else value=$(argument "$config" "$list" "$key"); fi
-    [ "$value" = "$wanted" ] ||
-      finding "$id" "config.yaml has ${list:+$list }$key=${value:-nothing} and not $wanted" "install.sh install, then systemctl restart k3s"
+  have=$(settings "$config")
+  while IFS='|' read -r id wanted; do
+    case "
+$have
+" in *"
+$wanted
+"*) ;; *) finding "$id" "config.yaml has no $wanted" "install.sh install, then systemctl restart k3s" ;; esac
   done <<'SETTINGS'
-ETCD||cluster-init|true
-CIS-1.2.27||secrets-encryption|true
-CIS-1.2.28||secrets-encryption-provider|secretbox
-KERNEL||protect-kernel-defaults|true
-CIS-1.1.13||write-kubeconfig-mode|0600
-CIS-1.2.9|kube-apiserver-arg|enable-admission-plugins|NodeRestriction,EventRateLimit
-CIS-5.2|kube-apiserver-arg|admission-control-config-file|/var/lib/rancher/k3s/server/psa.yaml
-CIS-3.2.1|kube-apiserver-arg|audit-policy-file|/var/lib/rancher/k3s/server/audit.yaml
-CIS-1.2.16|kube-apiserver-arg|audit-log-path|/var/lib/rancher/k3s/server/logs/audit.log
-CIS-1.2.17|kube-apiserver-arg|audit-log-maxage|30
-CIS-1.2.18|kube-apiserver-arg|audit-log-maxbackup|10
-CIS-1.2.19|kube-apiserver-arg|audit-log-maxsize|100
-CIS-1.2.30|kube-apiserver-arg|service-account-extend-token-expiration|false
-CIS-1.3.1|kube-controller-manager-arg|terminated-pod-gc-threshold|100
-CIS-4.2.13|kubelet-arg|pod-max-pids|4096
+ETCD|cluster-init=true
+CIS-1.2.27|secrets-encryption=true
+CIS-1.2.28|secrets-encryption-provider=secretbox
+KERNEL|protect-kernel-defaults=true
+CIS-1.1.13|write-kubeconfig-mode=0600
+CIS-1.2.9|kube-apiserver-arg enable-admission-plugins=NodeRestriction,EventRateLimit
+CIS-5.2|kube-apiserver-arg admission-control-config-file=/var/lib/rancher/k3s/server/psa.yaml
+CIS-3.2.1|kube-apiserver-arg audit-policy-file=/var/lib/rancher/k3s/server/audit.yaml
+CIS-1.2.16|kube-apiserver-arg audit-log-path=/var/lib/rancher/k3s/server/logs/audit.log
+CIS-1.2.17|kube-apiserver-arg audit-log-maxage=30
+CIS-1.2.18|kube-apiserver-arg audit-log-maxbackup=10
+CIS-1.2.19|kube-apiserver-arg audit-log-maxsize=100
+CIS-1.2.30|kube-apiserver-arg service-account-extend-token-expiration=false
+CIS-1.3.1|kube-controller-manager-arg terminated-pod-gc-threshold=100
+CIS-4.2.13|kubelet-arg pod-max-pids=4096
 SETTINGS
   for path in "$config".d/*; do
     [ -f "$path" ] || continue
@@ -101,21 +124,6 @@ SETTINGS
     foreign=$(grep -E '^[^ #-]' "$path" | sed 's/:.*//' | grep -Evx "$host_keys" | tr '\n' ' ' || :)
     [ -z "$foreign" ] || finding DROPIN "$(shown "$path") sets ${foreign% }" "leave there only names and addresses of this host"
   done
-}
-
-check_modes() {
-  modes_within CIS-1.1.11 700 "$server/db/etcd"
-  modes_within CIS-1.1.13 600 "$server/cred/admin.kubeconfig" "$root/etc/rancher/k3s/k3s.yaml"
-  modes_within CIS-1.1.15 600 "$server/cred/scheduler.kubeconfig"
-  modes_within CIS-1.1.17 600 "$server/cred/controller.kubeconfig"
-  modes_within CIS-1.1.19 755 "$server/tls" "$server/tls/etcd"
-  modes_within CIS-1.1.20 644 "$server"/tls/*.crt "$server"/tls/etcd/*.crt
-  modes_within CIS-1.1.21 600 "$server"/tls/*.key "$server"/tls/etcd/*.key
-  modes_within CIS-4.1.3 600 "$agent/kubeproxy.kubeconfig"
-  modes_within CIS-4.1.5 600 "$agent/kubelet.kubeconfig"
-  modes_within CIS-4.1.7 644 "$agent/client-ca.crt"
-  modes_within CIS-1.2.16 700 "$server/logs"
-  modes_within TOKEN 600 "$server/token"
 }
 
 check_encryption() {
@@ -134,13 +142,14 @@ check_encryption() {
 }
 
 check_kernel() {
-  while read -r key _ wanted; do
-    path=$root/proc/sys/$(echo "$key" | tr . /)
+  while read -r path key wanted; do
+    path=$root/proc/sys/$path
     [ -r "$path" ] || continue
-    value=$(cat "$path")
+    read -r value <"$path" || :
     [ "$value" = "$wanted" ] || finding KERNEL "$key is $value and not $wanted" "sysctl --system"
   done <<VALUES
-$(cat "$here/90-kubelet.conf" "$here/90-gatehouse.conf" | grep -v '^#')
+$(sed -n 's/^\([a-z][^ ]*\) = \(.*\)$/\1 \1 \2/p' "$here/90-kubelet.conf" "$here/90-gatehouse.conf" |
+    awk '{ gsub(/\./, "/", $1); print }')
 VALUES
 }
 
@@ -155,11 +164,13 @@ check_certificates() {
     # Authorities last ten years and k3s does not renew them; leaves last 365 days.
     case "$path" in *-ca.crt) days=365 mend="k3s certificate rotate-ca, well before" ;;
       *) days=120 mend="systemctl restart k3s: it renews only when it starts" ;; esac
+    # For most this one look is enough.
+    ! openssl x509 -noout -checkend $((days * 86400)) -in "$path" >/dev/null 2>&1 || continue
     if ! end=$(openssl x509 -noout -enddate -in "$path" 2>/dev/null); then
       finding R11 "$name is no certificate" "systemctl restart k3s"
     elif ! openssl x509 -noout -checkend 0 -in "$path" >/dev/null; then
       finding R11 "$name has ended (${end#*=})" "$mend"
-    elif ! openssl x509 -noout -checkend $((days * 86400)) -in "$path" >/dev/null; then
+    else
       finding R11 "$name ends within $days days (${end#*=})" "$mend"
     fi
   done
@@ -203,7 +214,7 @@ check_units() {
   # Of all drop-ins the last by name counts.
   delay=$(find "$root/usr/lib/systemd/logind.conf.d" "$root/etc/systemd/logind.conf.d" -name '*.conf' 2>/dev/null |
     sed 's/\(.*\/\)\(.*\)/\2 \1\2/' | sort | while read -r _ path; do sed -n 's/^InhibitDelayMaxSec=\([0-9]*\).*/\1/p' "$path"; done | tail -n 1)
-  grace=$(sed -n 's/^shutdownGracePeriod: \([0-9]*\)s$/\1/p' "$here/kubelet.yaml")
+  grace=$(awk '$1 == "shutdownGracePeriodSeconds:" { sum += $2 } END { print sum }' "$here/kubelet.yaml")
   [ "${delay:-5}" -ge "$grace" ] ||
     finding R12 "logind holds a shutdown back for ${delay:-5} s, and pods may take $grace s" "install.sh install, and remove what sorts after it in logind.conf.d"
 }
@@ -225,7 +236,7 @@ check_ssh() {
     return
   fi
   mode_within R13 600 "$recovery_keys"
-  form='restrict,command="/usr/local/sbin/gatehouse-recover [a-z0-9-]+" (ssh-ed25519|sk-ssh-ed25519@openssh\.com|ecdsa-sha2-nistp256|sk-ecdsa-sha2-nistp256@openssh\.com|ssh-rsa) [A-Za-z0-9+/=]+( .*)?'
+  form="restrict,command=\"/usr/local/sbin/gatehouse-recover [a-z0-9-]+\" ($key_types) [A-Za-z0-9+/=]+( .*)?"
   bad=$(grep -Evn '^(#.*)?$' "$recovery_keys" | grep -Evc "^[0-9]+:$form\$" || :)
   [ "$bad" = 0 ] || finding R13 "$bad recovery keys may do more than recover" "each line: restrict,command=\"/usr/local/sbin/gatehouse-recover NAME\" KEY"
 }
@@ -257,7 +268,6 @@ check_backups() {
 check() {
   check_shipped
   check_config
-  check_modes
   check_encryption
   check_kernel
   check_certificates
@@ -265,6 +275,7 @@ check() {
   check_units
   check_ssh
   check_backups
+  check_modes
   if [ "$findings" = 0 ]; then echo "nothing found" >&2; else echo "found: $findings" >&2; fi
   [ "$findings" = 0 ]
 }

@@ -49,6 +49,8 @@ FILES
 # Keys that config.yaml.d may hold: what is of this host and no decision about its safety.
 host_keys='tls-san|node-ip|node-external-ip|node-name|node-label|advertise-address|flannel-iface|resolv-conf|etcd-s3(-[a-z-]+)?'
 
+key_types='ssh-ed25519|sk-ssh-ed25519@openssh\.com|ecdsa-sha2-nistp256|sk-ecdsa-sha2-nistp256@openssh\.com|ssh-rsa'
+
 fingerprint() {
   tr -d ' \r\n' | sha256sum | cut -d ' ' -f 1
 }
@@ -84,8 +86,12 @@ somebody_has_a_shell() {
 add_key() {
   name=${1%%=*} file=${1#*=}
   case "$name" in '' | *[!a-z0-9-]*) fail "the name of a recovery key has only a-z, 0-9 and -: $name" ;; esac
-  [ "$(grep -c . "$file")" = 1 ] || fail "$file is no public key"
-  key=$(ssh-keygen -l -f "$file" >/dev/null 2>&1 && cut -d ' ' -f 1,2 "$file") || fail "$file is no public key"
+  # A line of authorized_keys may begin with options; a public key does not.
+  if [ "$(grep -c . "$file")" != 1 ] || ! grep -Eqx "($key_types) [A-Za-z0-9+/=]+( .*)?" "$file" ||
+    ! ssh-keygen -l -f "$file" >/dev/null 2>&1; then
+    fail "$file is no public key"
+  fi
+  key=$(cut -d ' ' -f 1,2 "$file")
   line="restrict,command=\"/usr/local/sbin/gatehouse-recover $name\" $key $name"
   grep -qxF "$line" "$recovery_keys" 2>/dev/null && return
   { [ ! -f "$recovery_keys" ] || grep -vF "gatehouse-recover $name\"" "$recovery_keys" || :; } >"$recovery_keys.new"
@@ -165,7 +171,8 @@ tell_services() {
 record_copy() {
   [ -n "$where" ] || fail "say where the copy lies: --where PLACE"
   case "$where" in *[!A-Za-z0-9\ .,:/@_-]*) fail "PLACE has only letters, digits, spaces and . , : / @ _ -" ;; esac
-  copy=$(fingerprint)
+  text=$(cat)
+  copy=$(printf '%s' "$text" | fingerprint)
   [ "$copy" != "$(printf '' | fingerprint)" ] || fail "the copy is empty"
   case "$what" in
     token)
@@ -173,7 +180,8 @@ record_copy() {
       [ -f "$file" ] || fail "k3s has no token yet: start it first"
       [ "$copy" = "$(fingerprint <"$file")" ] || fail "this is not the token of this host"
       ;;
-    backup-key) ;;
+    # The half that opens backups and that no server has; `gatehouse keys age` makes it.
+    backup-key) case "$text" in *AGE-SECRET-KEY-1*) ;; *) fail "this is no secret key of age" ;; esac ;;
     *) fail "there is no copy of: $what" ;;
   esac
   folder /etc/gatehouse 700
