@@ -43,7 +43,8 @@ export const freePorts = async (count: number): Promise<ReadonlyArray<number>> =
 export const logPath = (folder: string, component: string): string => join(folder, "logs", `${component}.log`)
 export const auditPath = (folder: string): string => join(folder, "logs", "audit.jsonl")
 
-const settings = join(import.meta.dir, "settings")
+/** The files that a host gets too (kustomize/host): what holds there is what is tested here. */
+const hostFiles = join(import.meta.dir, "../../kustomize/host")
 
 /** Secrets lie encrypted in etcd, as on a k3s that was installed with `secrets-encryption`. */
 const writeEncryption = (folder: string) => {
@@ -91,10 +92,10 @@ const apiServerFlags = (folder: string, at: Endpoints) => {
     "api-audiences": `${issuer},k3s`,
     "authorization-mode": "Node,RBAC",
     "enable-admission-plugins": "NodeRestriction,EventRateLimit",
-    "admission-control-config-file": join(settings, "admission.yaml"),
+    "admission-control-config-file": join(hostFiles, "psa.yaml"),
     "service-cluster-ip-range": serviceRange,
     "encryption-provider-config": join(folder, "encryption.yaml"),
-    "audit-policy-file": join(settings, "audit.yaml"),
+    "audit-policy-file": join(hostFiles, "audit.yaml"),
     "audit-log-path": auditPath(folder),
     "anonymous-auth": false,
     "allow-privileged": true,

@@ -19,7 +19,7 @@ describe("a release that crashes on a real node", () => {
   let platform: PlatformProcess
 
   beforeAll(async () => {
-    await cluster.kubectl(["create", "namespace", namespace])
+    await cluster.openNamespace(namespace)
     platform = await startPlatformProcess(folder.path, await freePorts(), {
       env: quickPatience,
       args: ["--kubeconfig", cluster.kubeconfig]
