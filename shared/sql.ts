@@ -1,5 +1,5 @@
 /** The one adapter around @effect/sql-pg: a pool, migrations, typed unavailability, LISTEN that survives a lost connection; must hold no query of any service. */
-import { PgClient } from "@effect/sql-pg"
+import { PgClient, PgConnection } from "@effect/sql-pg"
 import {
   Context,
   type Duration,
@@ -11,6 +11,7 @@ import {
   Ref,
   Result,
   Schedule,
+  type Scope,
   Semaphore,
   Stream
 } from "effect"
@@ -60,6 +61,21 @@ const isUnavailability = (error: SqlError.SqlError): boolean => {
   const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
   return unable.test(code)
 }
+
+/** One session with a server, outside any pool. */
+export interface Session {
+  /** Runs one statement and gives its rows; text only from the program itself. */
+  readonly query: (text: string) => Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, SqlError.SqlError>
+}
+
+/** Opens a session for the scope's life: for what must happen in one, such as a snapshot that others share; it migrates nothing. */
+export const openSession = (options: {
+  readonly url: Redacted.Redacted
+  readonly applicationName: string
+}): Effect.Effect<Session, SqlError.SqlError, Scope.Scope> =>
+  Effect.map(PgConnection.make({ ...options, connectTimeout: "5 seconds" }), (connection) => ({
+    query: (text) => Effect.map(connection.query(text, [], false), ({ rows }) => rows)
+  }))
 
 /** A service's own database: started before the server is there, it migrates as soon as it can and fails as Unavailable until then. */
 export class Database extends Context.Service<
