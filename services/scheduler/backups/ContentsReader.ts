@@ -127,6 +127,15 @@ const lines = (rows: ReadonlyArray<Readonly<Record<string, unknown>>>) => rows.m
 export const prepare = (session: Session): Effect.Effect<void, SqlError.SqlError> =>
   Effect.forEach(forms, session.query, { discard: true })
 
+/**
+ * Where the sequences are. They move outside transactions: read before a dump begins, they are what the dump has at least; read beside
+ * it, they may be ahead of it.
+ */
+export const readSequences = (session: Session) =>
+  Effect.map(session.query(sequences), (rows) =>
+    rows.map(({ last, name }) => ({ name: String(name), last: last === null ? null : String(last) }))
+  )
+
 /** All that the session's transaction sees, every row of every table. The session was prepared. */
 export const readContents = Effect.fn("readContents")(function* (session: Session) {
   const { query } = session
@@ -146,10 +155,7 @@ export const readContents = Effect.fn("readContents")(function* (session: Sessio
     databaseName: String(where["name"]),
     systemIdentifier: String(where["system"]),
     tables: hashed,
-    sequences: (yield* query(sequences)).map(({ last, name }) => ({
-      name: String(name),
-      last: last === null ? null : String(last)
-    })),
+    sequences: yield* readSequences(session),
     objects: lines(yield* query(objects)),
     grants: lines(yield* query(grants)),
     settings: lines(yield* query(settings)),

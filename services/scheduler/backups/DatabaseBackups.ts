@@ -5,7 +5,7 @@ import { sealed } from "#shared/age.ts"
 import { openSession, type SqlError } from "#shared/sql.ts"
 import { type BackupSet, BackupSets } from "./BackupSets.ts"
 import { type Contents, rowsOf } from "./contents.ts"
-import { prepare, readContents } from "./ContentsReader.ts"
+import { prepare, readContents, readSequences } from "./ContentsReader.ts"
 import { BackupFailed, codeOf, ToolsMissing } from "./failures.ts"
 import { libpqEnvironment, PostgresTools } from "./PostgresTools.ts"
 
@@ -20,6 +20,8 @@ export class DatabaseBackups extends Context.Service<
   DatabaseBackups,
   {
     readonly databases: ReadonlyArray<BackupDatabase>
+    /** Why none can be made here, such as a tool of another version than the servers'; a server that is away is no reason. */
+    readonly unavailable: Effect.Effect<string | undefined>
     /** A new set of `database`, kept; one that the same job has made already is given again. */
     readonly make: (database: BackupDatabase, jobId: string) => Effect.Effect<BackupSet, BackupFailed | ToolsMissing>
   }
@@ -45,6 +47,14 @@ const unreachable = (error: SqlError.SqlError) => {
 const writing = (error: unknown) =>
   new BackupFailed({ reason: codeOf(error) === "unknown" ? "the backup cannot be written" : codeOf(error) })
 
+const sameMajor = (tool: string, server: string) =>
+  tool.split(".")[0] === server.split(".")[0]
+    ? Effect.void
+    : Effect.fail(new ToolsMissing({ reason: `pg_dump is of version ${tool}, the server of ${server}` }))
+
+/** How long a server is waited for when only its version is asked. */
+const patience = "2 seconds"
+
 const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseBackupOptions) {
   const sets = yield* BackupSets
   const tools = yield* PostgresTools
@@ -68,11 +78,10 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
     yield* session.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     const moment = (yield* session.query(snapshot))[0]!
     const serverVersion = String(moment["version"]).split(" ")[0]!
-    if (serverVersion.split(".")[0] !== toolVersion.split(".")[0]) {
-      return yield* new ToolsMissing({ reason: `pg_dump is of version ${toolVersion}, the server ${serverVersion}` })
-    }
+    yield* sameMajor(toolVersion, serverVersion)
     const takenAt = moment["taken"] instanceof Date ? moment["taken"] : new Date(String(moment["taken"]))
     const draft = yield* Effect.acquireRelease(sets.begin(database, takenAt), (one) => sets.discard(database, one))
+    const sequences = yield* readSequences(session)
     const dumped = Effect.gen(function* () {
       const child = yield* dump(url, String(moment["snapshot"]))
       const written = yield* Effect.result(
@@ -88,7 +97,7 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
     })
     const [reading] = yield* Effect.all([readContents(session), dumped], { concurrency: 2 })
     yield* session.query("COMMIT")
-    const contents: Contents = { format: 1, set: draft.set, database, ...reading }
+    const contents: Contents = { format: 1, set: draft.set, database, ...reading, sequences }
     yield* Effect.tryPromise({
       try: async () =>
         draft.write("contents.age", await sealed(new Blob([JSON.stringify(contents)]).stream(), recipients)),
@@ -106,8 +115,26 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
     })
   })
 
+  const versionOf = (url: Redacted.Redacted) =>
+    openSession({ url, applicationName: "gatehouse-backup" }).pipe(
+      Effect.flatMap((session) => session.query("SELECT current_setting('server_version') AS version")),
+      Effect.scoped,
+      Effect.timeout(patience),
+      Effect.option
+    )
+
+  const fit = Effect.gen(function* () {
+    const tool = yield* tools.need("pg_dump")
+    const answers = yield* Effect.forEach(databases, (database) => versionOf(urls[database]!), { concurrency: 3 })
+    for (const answer of answers) {
+      if (answer._tag === "Some") yield* sameMajor(tool, String(answer.value[0]!["version"]).split(" ")[0]!)
+    }
+    return undefined
+  })
+
   return DatabaseBackups.of({
     databases,
+    unavailable: Effect.catchTag(fit, "ToolsMissing", ({ reason }) => Effect.succeed(reason)),
     make: Effect.fn("DatabaseBackups.make")(function* (database, jobId) {
       const url = urls[database]
       if (url === undefined) return yield* new BackupFailed({ reason: `no way to the ${database} database is configured` })

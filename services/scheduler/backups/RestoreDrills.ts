@@ -106,7 +106,7 @@ const makeDrills = Effect.fnUntraced(function* ({ identity, inspect }: DrillOpti
       args: ["--format=custom", "--create", "--exit-on-error", "--no-password", "--dbname=postgres"],
       env: libpqEnvironment(server.url("postgres"))
     })
-    yield* Effect.forkScoped(Effect.promise(() => child.stdout.cancel().catch(() => {})))
+    yield* Effect.forkScoped(Effect.promise(() => child.stdout.pipeTo(new WritableStream()).catch(() => {})))
     const fed = yield* Effect.result(
       Effect.tryPromise({
         try: async () => {

@@ -107,7 +107,7 @@ const makeThrowaway = Effect.fnUntraced(function* ({ folder }: { readonly folder
 
   const ended = Effect.fnUntraced(function* (what: string, running: Running) {
     // Its output is not read for what it says: a full pipe would stop it.
-    yield* Effect.forkScoped(Effect.promise(() => running.stdout.cancel().catch(() => {})))
+    yield* Effect.forkScoped(Effect.promise(() => running.stdout.pipeTo(new WritableStream()).catch(() => {})))
     const code = yield* Effect.promise(() => running.ended)
     if (code !== 0) return yield* new BackupFailed({ reason: `${what} failed: ${running.complaints()}` })
   })

@@ -4,7 +4,6 @@ import { BackupDatabase } from "#shared/api/scheduler.ts"
 import { BackupReport } from "../backups/BackupReport.ts"
 import { BackupSets } from "../backups/BackupSets.ts"
 import { DatabaseBackups } from "../backups/DatabaseBackups.ts"
-import { PostgresTools } from "../backups/PostgresTools.ts"
 import { done, JobFailed, JobHandlers } from "../JobHandler.ts"
 
 /** All that are configured unless told. */
@@ -30,13 +29,9 @@ const makeHandler = Effect.gen(function* () {
   const handlers = yield* JobHandlers
   const report = yield* BackupReport
   const sets = yield* BackupSets
-  const tools = yield* PostgresTools
   yield* handlers.register({
     ...databaseBackupKind,
-    unavailable: tools.need("pg_dump").pipe(
-      Effect.as(undefined),
-      Effect.catchTag("ToolsMissing", ({ reason }) => Effect.succeed(reason))
-    ),
+    unavailable: backups.unavailable,
     run: Effect.fn("database.backup")(function* ({ databases = backups.databases }, { jobId, log }) {
       const made: Array<{ readonly database: string; readonly set: string; readonly rows: number }> = []
       const failed: Array<string> = []
@@ -64,5 +59,5 @@ const makeHandler = Effect.gen(function* () {
 export const databaseBackup: Layer.Layer<
   never,
   never,
-  BackupReport | BackupSets | DatabaseBackups | JobHandlers | PostgresTools
+  BackupReport | BackupSets | DatabaseBackups | JobHandlers
 > = Layer.effectDiscard(makeHandler)

@@ -15,7 +15,10 @@ import { skipUnless } from "#test/shared/skip.ts"
 const found = postgresTools()
 export const bin = "bin" in found ? found.bin : ""
 /** Tests that need PostgreSQL's programs. */
-export const withTools = skipUnless("bin" in found, "missing" in found ? found.missing : "")
+export const withTools = {
+  possible: "bin" in found,
+  ...skipUnless("bin" in found, "missing" in found ? found.missing : "")
+}
 
 export interface Place {
   readonly folder: string
