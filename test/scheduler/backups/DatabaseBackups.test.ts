@@ -1,6 +1,6 @@
 /** Backups of a real database: what one holds, what a drill proves of it, and what spoils one is caught. */
 import { afterAll, beforeAll, describe, expect } from "bun:test"
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { createHash } from "node:crypto"
 import { join } from "node:path"
 import { Effect, Layer, type ManagedRuntime, Redacted } from "effect"
@@ -9,8 +9,17 @@ import { DatabaseBackups } from "#scheduler/backups/DatabaseBackups.ts"
 import { RestoreDrills } from "#scheduler/backups/RestoreDrills.ts"
 import { Throwaway } from "#scheduler/backups/Throwaway.ts"
 import type { Contents } from "#scheduler/backups/contents.ts"
+import { openSession } from "#shared/sql.ts"
 import { newAgeKey, opened, sealed } from "#shared/age.ts"
-import { backupsIn, type Place, place, withTools } from "#test/scheduler/backups/fixture.ts"
+import {
+  backupsIn,
+  mountSmall,
+  type Place,
+  place,
+  unmount,
+  withDisk,
+  withTools
+} from "#test/scheduler/backups/fixture.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
 
 const { test } = withTools
@@ -104,13 +113,15 @@ describe("a backup", () => {
   })
 
   test("is refused while another of the same database is under way", async () => {
-    const other = backupsIn(at, { url: database.superuserUrl })
-    const answers = await Promise.allSettled([make("one"), make("two", other)])
-    await other.dispose()
-    const refused = answers.find(({ status }) => status === "rejected")
-    // Where they did not meet both are made; where they did, exactly one was told.
-    if (refused !== undefined) expect(String(refused)).toBeDefined()
-    expect(answers.some(({ status }) => status === "fulfilled")).toBe(true)
+    const url = Redacted.make(database.superuserUrl)
+    const refused = await runtime.runPromise(
+      Effect.gen(function* () {
+        const other = yield* openSession({ url, applicationName: "gatehouse-test" })
+        yield* other.query("SELECT pg_advisory_lock(hashtextextended('gatehouse backup', 0))")
+        return yield* Effect.flip(DatabaseBackups.use((all) => all.make("logging", "second")))
+      }).pipe(Effect.scoped)
+    )
+    expect(refused.message).toBe("another backup of the logging database is running")
   })
 
   test("that does not fit on the disk is none, and says why", async () => {
@@ -121,6 +132,27 @@ describe("a backup", () => {
     })
     await full.dispose()
     expect(readdirSync(join(at.folder, "logging"))).toHaveLength(before)
+  })
+
+  withDisk.test("that fills the disk half-way is none, and the next one heals", async () => {
+    const small = await place()
+    const mounted = { ...small, folder: join(small.folder, "small") }
+    mkdirSync(mounted.folder)
+    mountSmall(mounted.folder, "192k")
+    const its = backupsIn(mounted, { url: database.superuserUrl })
+    try {
+      await database.query("CREATE TABLE jobs.noise AS SELECT gen_random_bytes FROM (SELECT sha512((n * random())::text::bytea) AS gen_random_bytes FROM generate_series(1, 8000) AS n) AS noise")
+      const error = await its.runPromise(Effect.flip(DatabaseBackups.use((all) => all.make("logging", "small"))))
+      expect(error.message).toBe("the disk is full")
+      expect(readdirSync(join(mounted.folder, "logging"))).toEqual([])
+      await database.query("DROP TABLE jobs.noise")
+      expect((await make("smaller", its)).manifest.rows).toBe(1003)
+    } finally {
+      await its.dispose()
+      unmount(mounted.folder)
+      small.dispose()
+      await database.query("DROP TABLE IF EXISTS jobs.noise")
+    }
   })
 
   test("that a killed run left half-made is seen by nobody and gone with the next", async () => {

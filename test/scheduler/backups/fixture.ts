@@ -63,3 +63,23 @@ export const backupsIn = (
   ).pipe(Layer.provideMerge(Layer.merge(sets, tools)))
   return ManagedRuntime.make(layer)
 }
+
+const mount = (...args: ReadonlyArray<string>) =>
+  Bun.spawnSync(["mount", ...args], { stdout: "ignore", stderr: "ignore" }).exitCode === 0
+
+/** A disk of a few bytes in the place of a folder. */
+export const mountSmall = (folder: string, size: string) => {
+  if (!mount("-t", "tmpfs", "-o", `size=${size},mode=0700`, "tmpfs", folder)) throw new Error("cannot mount")
+}
+export const unmount = (folder: string) => void Bun.spawnSync(["umount", folder])
+
+const canMount = (() => {
+  if (process.getuid?.() !== 0 || process.platform !== "linux") return false
+  const probe = mkdtempSync(join(tmpdir(), "gatehouse-mount-"))
+  const able = mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", probe)
+  if (able) unmount(probe)
+  rmSync(probe, { recursive: true, force: true })
+  return able
+})()
+/** Tests that fill a disk. */
+export const withDisk = skipUnless(bin !== "" && canMount, bin === "" ? "no PostgreSQL tools" : "a small disk needs root")
