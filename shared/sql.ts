@@ -11,6 +11,7 @@ import {
   Ref,
   Result,
   Schedule,
+  type Scope,
   Semaphore,
   Stream
 } from "effect"
@@ -68,7 +69,7 @@ interface SessionOptions {
   readonly url: Redacted.Redacted
   readonly applicationName: string
   /** Parameters of the session from its first moment on, by name. */
-  readonly parameters: Readonly<Record<string, string>>
+  readonly parameters?: Readonly<Record<string, string>>
 }
 
 /**
@@ -79,11 +80,15 @@ export const openSession = ({ applicationName, parameters, url }: SessionOptions
   PgConnection.make({
     url,
     applicationName,
-    startupParameters: parameters,
+    ...(parameters === undefined ? {} : { startupParameters: parameters }),
     connectTimeout: "3 seconds",
     keepAlive: "10 seconds",
     prepare: false
   })
+
+/** Runs one statement, whose text is the program's own, and gives its rows. */
+export const rowsOf = (session: Session, text: string) =>
+  Effect.map(session.query(text, [], false), ({ rows }): ReadonlyArray<Readonly<Record<string, unknown>>> => rows)
 
 /** The SQLSTATE and the server's own words of a failed statement, where there are any. */
 export const sqlStateOf = (error: SqlError.SqlError): { readonly state: string; readonly message: string } => {

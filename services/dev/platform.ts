@@ -15,8 +15,10 @@ import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
 import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
+import { backupKeys } from "./backupKeys.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
 import { startPostgres } from "./postgres.ts"
+import { socketUrl } from "./postgresDatabases.ts"
 import { writeSettings } from "./settings.ts"
 import { workloadKey } from "./workloadKey.ts"
 
@@ -204,6 +206,13 @@ const start = Effect.fnUntraced(function* (
           ...identity,
           ...quickly,
           SCHEDULER_DATABASE_URL: postgres.url("logging", "scheduler"),
+          SCHEDULER_BACKUP_DIR: join(dataDir, "database-backups"),
+          SCHEDULER_BACKUP_GATEWAY_URL: socketUrl(postgres.socketDir, "gateway", "postgres"),
+          SCHEDULER_BACKUP_LOGGING_URL: socketUrl(postgres.socketDir, "logging", "postgres"),
+          SCHEDULER_BACKUP_DATA_URL: socketUrl(postgres.socketDir, "data", "postgres"),
+          ...(yield* backupKeys(dataDir)),
+          PATH: env["PATH"],
+          PG_BIN: env["PG_BIN"],
           GATEWAY_URL: url,
           WORKLOAD_ID: "scheduler",
           WORKLOAD_KEY_FILE: key.privateFile,
