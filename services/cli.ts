@@ -143,6 +143,7 @@ const gatehouse = Command.make("gatehouse").pipe(
     service("monitor", "The eyes: metrics of the host, read-only", () => import("#monitor/service.ts")),
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    service("hello", "The sample: a microservice of one's own, as small as it gets", () => import("#hello/service.ts")),
     check,
     keys
   ])

@@ -53,14 +53,13 @@ export const readSecretFile = (
   return once.pipe(
     // The folder may be swapped between the look at its links and the reading.
     Effect.catchTag("SecretNotFound", () => once),
-    Effect.flatMap(
-      (found): Effect.Effect<Secret, SecretFailure> =>
-        found === unfit
-          ? Effect.fail(new SecretNotFound({ reference }))
-          : Effect.succeed({
-              value: Redacted.make(found.text.replace(/\r?\n$/u, "")),
-              version: found.version
-            })
+    Effect.flatMap((found): Effect.Effect<Secret, SecretFailure> =>
+      found === unfit
+        ? Effect.fail(new SecretNotFound({ reference }))
+        : Effect.succeed({
+            value: Redacted.make(found.text.replace(/\r?\n$/u, "")),
+            version: found.version
+          })
     )
   )
 }

@@ -59,9 +59,7 @@ const keys = Config.all({
 })
 
 /** Files below a folder, or a server. */
-export type SecretsConfig =
-  | ({ readonly kind: "files" } & FileStoreOptions)
-  | ({ readonly kind: "kv" } & KvStoreOptions)
+export type SecretsConfig = ({ readonly kind: "files" } & FileStoreOptions) | ({ readonly kind: "kv" } & KvStoreOptions)
 
 /** Every setting; whoever reads it refuses any other key that starts with `SECRETS_`. */
 export const secretsConfig: Config.Config<SecretsConfig> = keys.pipe(
