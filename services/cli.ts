@@ -244,6 +244,7 @@ const gatehouse = Command.make("gatehouse").pipe(
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("data", "Shared data: catalogue, rows, read-only SQL, ingest", () => import("#data/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    service("hello", "The sample: a microservice of one's own, as small as it gets", () => import("#hello/service.ts")),
     dataSetup,
     check,
     keys,

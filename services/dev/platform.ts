@@ -11,6 +11,7 @@ import { buildDashboard } from "#dashboard/build.ts"
 import * as dashboard from "#dashboard/service.ts"
 import * as admin from "#admin/service.ts"
 import * as gateway from "#gateway/service.ts"
+import * as hello from "#hello/service.ts"
 import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
 import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
@@ -152,20 +153,24 @@ const start = Effect.fnUntraced(function* (
   const overrides = (prefix: string): Env =>
     Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
 
-  const [monitorPort, dashboardPort, adminPort, schedulerPort] = yield* Effect.all([
+  const [monitorPort, dashboardPort, adminPort, schedulerPort, helloPort] = yield* Effect.all([
+    freePort,
     freePort,
     freePort,
     freePort,
     freePort
   ])
   const key = workloadKey(dataDir, "scheduler")
+  const helloKey = workloadKey(dataDir, "hello")
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
     dashboard: `http://${loopback}:${dashboardPort}`,
     admin: `http://${loopback}:${adminPort}`,
     scheduler: `http://${loopback}:${schedulerPort}`,
-    schedulerKey: key.publicFile
+    hello: `http://${loopback}:${helloPort}`,
+    schedulerKey: key.publicFile,
+    helloKey: helloKey.publicFile
   })
   const door = yield* serve(
     gateway.make,
@@ -185,7 +190,7 @@ const start = Effect.fnUntraced(function* (
   const cluster = yield* kubeconfig === undefined
     ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })
     : realCluster(kubeconfig)
-  const [hand, watchman, eyes, pages] = yield* Effect.all(
+  const [hand, watchman, eyes, pages, sample] = yield* Effect.all(
     [
       serve(
         (settings) => admin.make(settings, { kubernetes: cluster.layer }),
@@ -229,6 +234,19 @@ const start = Effect.fnUntraced(function* (
         dashboard.make,
         { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") },
         dashboardPort
+      ),
+      serve(
+        hello.make,
+        {
+          ...common,
+          ...identity,
+          HELLO_DATABASE_URL: postgres.url("data", "hello"),
+          GATEWAY_URL: url,
+          WORKLOAD_ID: "hello",
+          WORKLOAD_KEY_FILE: helloKey.privateFile,
+          ...overrides("HELLO_")
+        },
+        helloPort
       )
     ],
     { concurrency: "unbounded" }
@@ -240,6 +258,7 @@ const start = Effect.fnUntraced(function* (
     ["scheduler", `behind the gateway at /jobs (port ${watchman.port}, internal port ${watchman.internalPort})`],
     ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
+    ["hello", `behind the gateway at /hello (port ${sample.port}, internal port ${sample.internalPort})`],
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]

@@ -40,7 +40,9 @@ beforeAll(async () => {
       dashboard: echo.url,
       admin: echo.url,
       scheduler: echo.url,
-      schedulerKey: workloadKey(folder, "scheduler").publicFile
+      hello: echo.url,
+      schedulerKey: workloadKey(folder, "scheduler").publicFile,
+      helloKey: workloadKey(folder, "hello").publicFile
     })
   })
 })
