@@ -1,7 +1,7 @@
 /** Gives the embedded server the databases, roles and schemas of the services; must stay safe to repeat on every start. */
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
-import { instanceStatements } from "#data/migrations/instance.ts"
+import { instanceStatements, trustedRole } from "#data/migrations/instance.ts"
 import { PostgresFailed } from "./postgresFailed.ts"
 
 /** A database the embedded server holds, each a service's own but `logging`, which three share in schemas of their own. */
@@ -65,6 +65,8 @@ export const ensureDatabases = (socketDir: string, pid: number): Effect.Effect<v
     // In production the superuser of an instance of its own: `gatehouse data-setup`.
     const data = yield* connect(socketDir, "data")
     for (const statement of instanceStatements) yield* data.query(statement)
+    // Callers' SQL is what the lock-down is against; a service with tables of its own there migrates them under a lock.
+    for (const role of Object.keys(dataSchemas)) yield* data.query(`GRANT ${trustedRole} TO ${role}`)
   }).pipe(
     Effect.scoped,
     Effect.catchTag("SqlError", (error) =>
