@@ -89,7 +89,7 @@ export const openSession = ({ applicationName, parameters, url }: SessionOptions
   })
 
 /** Runs one statement, whose text is the program's own, and gives its rows. */
-export const rowsOf = (session: Session, text: string) =>
+export const queryRows = (session: Session, text: string) =>
   Effect.map(session.query(text, [], false), ({ rows }): ReadonlyArray<Readonly<Record<string, unknown>>> => rows)
 
 /** The SQLSTATE and the server's own words of a failed statement, where there are any. */
