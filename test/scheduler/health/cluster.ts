@@ -1,5 +1,6 @@
 /** A cluster in words for the watchman's tests: workloads, revisions and pods as facts, without an API server. */
 import type { ContainerStatus, Node, Pod, Revision, Workload } from "#scheduler/health/facts.ts"
+import type { IncidentRow } from "#scheduler/health/IncidentStore.ts"
 import { type Thresholds, thresholdsConfig } from "#scheduler/health/thresholds.ts"
 import { type View, viewOf } from "#scheduler/health/view.ts"
 import { Effect } from "effect"
