@@ -11,7 +11,6 @@ import {
   Ref,
   Result,
   Schedule,
-  type Scope,
   Semaphore,
   Stream
 } from "effect"
