@@ -1,8 +1,11 @@
 /** Renders the overlays as a user does, with the kubectl that test/cluster builds or a new enough one on the PATH; must pass it no flag. */
+import { createHash } from "node:crypto"
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { tmpdir, userInfo } from "node:os"
 import { join, resolve } from "node:path"
 import { parseAllDocuments } from "yaml"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
-import { at, isFields, textAt } from "#shared/kubernetes/fields.ts"
+import { isFields, textAt } from "#shared/kubernetes/fields.ts"
 import { built } from "#test/cluster/build.ts"
 
 const root = resolve(import.meta.dir, "../..")
@@ -61,17 +64,40 @@ export const objectsOf = (text: string): ReadonlyArray<KubernetesObject> =>
     return value
   })
 
-const texts = new Map<string, string>()
-const once = (folder: string) => {
-  const text = texts.get(folder) ?? renderText(folder)
-  texts.set(folder, text)
-  return text
+/** Of every file below kustomize/ and of the renderer: what is rendered follows from them. */
+const sourcesHash = (): string => {
+  const hash = createHash("sha256").update(JSON.stringify(kubectl()))
+  for (const file of [...new Bun.Glob("**/*").scanSync({ cwd: join(root, "kustomize") })].sort()) {
+    hash.update(`${file}\n`).update(readFileSync(join(root, "kustomize", file)))
+  }
+  return hash.digest("hex").slice(0, 16)
 }
 
-export const overlayText = (environment: Environment): string => once(`overlays/${environment}`)
+let cache: string | undefined
+const rendered = new Map<string, { readonly text: string; readonly objects: ReadonlyArray<KubernetesObject> }>()
+
+/** Rendered once for all suites of a run: each is a process, and a render takes a second. */
+const once = (folder: string) => {
+  const known = rendered.get(folder)
+  if (known !== undefined) return known
+  cache ??= join(tmpdir(), `gatehouse-render-${userInfo().uid}-${sourcesHash()}`)
+  mkdirSync(cache, { recursive: true, mode: 0o700 })
+  const file = join(cache, `${folder.replaceAll("/", "-")}.yaml`)
+  if (!existsSync(file)) {
+    writeFileSync(`${file}.${process.pid}`, renderText(folder))
+    renameSync(`${file}.${process.pid}`, file)
+  }
+  const text = readFileSync(file, "utf8")
+  const fresh = { text, objects: objectsOf(text) }
+  rendered.set(folder, fresh)
+  return fresh
+}
+
+export const overlayText = (environment: Environment): string => once(`overlays/${environment}`).text
 export const overlay = (environment: Environment): ReadonlyArray<KubernetesObject> =>
-  objectsOf(overlayText(environment))
-export const clusterObjects = (): ReadonlyArray<KubernetesObject> => objectsOf(once("cluster"))
+  once(`overlays/${environment}`).objects
+export const clusterText = (): string => once("cluster").text
+export const clusterObjects = (): ReadonlyArray<KubernetesObject> => once("cluster").objects
 
 /** Everything that is applied to one cluster. */
 export const everything = (): ReadonlyArray<KubernetesObject> => [
@@ -89,5 +115,3 @@ export const objectAt = (objects: ReadonlyArray<KubernetesObject>, place: string
   if (object === undefined) throw new Error(`nothing is rendered as ${place}`)
   return object
 }
-
-export { at, textAt }

@@ -190,7 +190,7 @@ export const network: ReadonlyArray<Rule> = [
       const everyone = Object.keys(selector).length === 0
       return when(
         !everyone &&
-          !workloadsOf(all).some(
+          ![...workloadsOf(all), ...outside].some(
             ({ labels, namespace }) => namespace === object.metadata.namespace && selects(selector, labels)
           ),
         "selects nothing"

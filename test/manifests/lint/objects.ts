@@ -67,7 +67,8 @@ export const anyObject: ReadonlyArray<Rule> = [
       const { namespace } = object.metadata
       if (clusterKinds.has(object.kind)) return when(namespace !== undefined, "cannot be in a namespace")
       return when(
-        namespace === undefined || !(isEnvironmentNamespace(namespace) || namespace === "gatehouse-admission"),
+        namespace === undefined ||
+          !(isEnvironmentNamespace(namespace) || ["gatehouse-admission", "edge"].includes(namespace)),
         `is in ${namespace ?? "no namespace"}`
       )
     },
