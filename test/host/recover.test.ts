@@ -59,8 +59,11 @@ describe("the list", () => {
     const logs = (namespace: string, workload: string) =>
       `k3s kubectl --request-timeout=10s logs -n ${namespace} ${workload} --all-pods --prefix --tail=200`
     expect(host.calls()).toEqual([
-      ...[readiness, logs("prod", "deployment/gateway"), readiness],
-      ...[logs("nightly-monitoring", "deployment/monitor"), "journalctl -u k3s -n 200 --no-pager"]
+      readiness,
+      logs("prod", "deployment/gateway"),
+      readiness,
+      logs("nightly-monitoring", "deployment/monitor"),
+      "journalctl -u k3s -n 200 --no-pager"
     ])
   })
 
@@ -71,8 +74,12 @@ describe("the list", () => {
     const rolled = (namespace: string, workload: string) =>
       `k3s kubectl --request-timeout=10s rollout restart -n ${namespace} ${workload}`
     expect(host.calls()).toEqual([
-      ...[readiness, rolled("dev", "deployment/admin"), readiness, rolled("prod", "statefulset/logging-db")],
-      ...["systemctl restart k3s", "systemctl is-active k3s"]
+      readiness,
+      rolled("dev", "deployment/admin"),
+      readiness,
+      rolled("prod", "statefulset/logging-db"),
+      "systemctl restart k3s",
+      "systemctl is-active k3s"
     ])
   })
 
@@ -211,23 +218,53 @@ describe("security", () => {
   test("security: whatever else is asked runs nothing", async () => {
     const touch = `touch ${host.path}/injected`
     const requests = [
-      ...["sh", "bash -i", "/bin/sh -c id", "scp -t /tmp", "internal-sftp", "/usr/lib/openssh/sftp-server"],
-      ...[`status; ${touch}`, `status && ${touch}`, `status | ${touch}`, `status\n${touch}`, `status & ${touch}`],
-      ...[`logs $(${touch})`, `logs \`${touch}\``, `logs prod/gateway;${touch}`, `logs prod/$(${touch})`],
-      ...[`restore ../../etc`, "restore current", `restore ${newest}/..`, `restore ${newest} ${middle}`],
-      ...[
-        "logs prod/gateway/../admin",
-        "logs prod/",
-        "logs /gateway",
-        "logs gateway",
-        "logs stage/gateway",
-        "logs prod/*"
-      ],
-      ...["restart prod/gateway-db-0", "restart kube-system/coredns", "restart sshd", "restart", "restart k3s now"],
-      ...["status ", " status", "status  ", "STATUS", "statu?", "status -v", "--local status", "-h", "--help", "sets"],
-      ...["help\0", "ｓtatus", `status ${"x".repeat(200)}`, "restore -f", "logs --all"]
+      "sh",
+      "bash -i",
+      "/bin/sh -c id",
+      "scp -t /tmp",
+      "internal-sftp",
+      "/usr/lib/openssh/sftp-server",
+      `status; ${touch}`,
+      `status && ${touch}`,
+      `status | ${touch}`,
+      `status\n${touch}`,
+      `status & ${touch}`,
+      `logs $(${touch})`,
+      `logs \`${touch}\``,
+      `logs prod/gateway;${touch}`,
+      `logs prod/$(${touch})`,
+      `restore ../../etc`,
+      "restore current",
+      `restore ${newest}/..`,
+      `restore ${newest} ${middle}`,
+
+      "logs prod/gateway/../admin",
+      "logs prod/",
+      "logs /gateway",
+      "logs gateway",
+      "logs stage/gateway",
+      "logs prod/*",
+      "restart prod/gateway-db-0",
+      "restart kube-system/coredns",
+      "restart sshd",
+      "restart",
+      "restart k3s now",
+      "status ",
+      " status",
+      "status  ",
+      "STATUS",
+      "statu?",
+      "status -v",
+      "--local status",
+      "-h",
+      "--help",
+      "sets",
+      "ｓtatus",
+      `status ${"x".repeat(200)}`,
+      "restore -f",
+      "logs --all"
     ]
-    for (const request of requests.filter((one) => !one.includes("\0"))) {
+    for (const request of requests) {
       const { code, stdout } = await host.ask(request)
       expect({ request, code: [64, 65].includes(code), stdout }).toEqual({ request, code: true, stdout: "" })
     }
