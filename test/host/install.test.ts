@@ -1,8 +1,18 @@
 /** The installer puts a host right and its check finds each thing that is not; on root folders, never on the machine. */
-import { appendFileSync, chmodSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs"
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync
+} from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect } from "bun:test"
-import { parse } from "yaml"
+import { parse, parseAllDocuments } from "yaml"
 import {
   certificate,
   copyOf,
@@ -344,13 +354,18 @@ describe("record", () => {
   })
 })
 
+interface ShutdownGrace {
+  readonly shutdownGracePeriodByPodPriority: ReadonlyArray<{
+    readonly priority: number
+    readonly shutdownGracePeriodSeconds: number
+  }>
+}
+
 describe("what is shipped", () => {
   const text = (name: string) => readFileSync(join(hostFolder, name), "utf8")
 
   test("lets a database end before the host does", () => {
-    const { shutdownGracePeriodByPodPriority: groups } = parse(text("kubelet.yaml")) as {
-      readonly shutdownGracePeriodByPodPriority: ReadonlyArray<{ readonly shutdownGracePeriodSeconds: number }>
-    }
+    const { shutdownGracePeriodByPodPriority: groups } = parse(text("kubelet.yaml")) as ShutdownGrace
     const seconds = groups.map((group) => group.shutdownGracePeriodSeconds)
     // 120 s is what a database's pod is given; one of dev or nightly is in the first group, one of prod in the second.
     expect(Math.min(...seconds.slice(0, 2))).toBeGreaterThanOrEqual(120)
@@ -360,8 +375,22 @@ describe("what is shipped", () => {
     expect(least("k3s.service.d-gatehouse.conf", "TimeoutStopSec")).toBeGreaterThanOrEqual(whole)
   })
 
-  test("has the same ranges as the cluster that the tests run on", async () => {
-    const { podRange, serviceRange } = await import("#test/cluster/controlPlane.ts")
-    expect(parse(text("config.yaml"))).toMatchObject({ "cluster-cidr": podRange, "service-cidr": serviceRange })
+  const overlays = existsSync(join(hostFolder, "../cluster/priorityclasses.yaml"))
+  const withManifests = skipUnless(overlays, "the environments' manifests are not here")
+  withManifests.test("knows the databases of prod and how long one may take", () => {
+    const { shutdownGracePeriodByPodPriority: groups } = parse(text("kubelet.yaml")) as ShutdownGrace
+    const classes = parseAllDocuments(text("../cluster/priorityclasses.yaml")).map(
+      (one) => one.toJS() as { readonly metadata: { readonly name: string }; readonly value: number }
+    )
+    const data = classes.find(({ metadata }) => metadata.name === "platform-data")
+    expect(groups[1]?.priority).toBe(data?.value)
+    // Nobody else of the environments is that late.
+    expect(classes.filter(({ value }) => value >= (data?.value ?? 0))).toEqual([data!])
+    const [, seconds] = /terminationGracePeriodSeconds: (\d+)/u.exec(
+      text("../components/database-shape/statefulset.yaml")
+    )!
+    for (const group of groups.slice(0, 2)) {
+      expect(group.shutdownGracePeriodSeconds).toBeGreaterThanOrEqual(Number(seconds))
+    }
   })
 })
