@@ -159,6 +159,16 @@ describe("a damaged set", () => {
     expect(host.calls()).toEqual([])
   })
 
+  test("security: that would empty a Secret is not applied", async () => {
+    putSet(host.path, newest, { "prod.yaml": "apiVersion: v1\nkind: Secret\nmetadata: { name: gateway-secrets }\n" })
+    const { stdout } = await host.ask("apply-last-good")
+    expect(stdout).toContain(`set ${newest} is damaged (./prod.yaml holds a Secret, which would be emptied)`)
+    expect(host.calls()).toEqual([readiness, applied(middle)])
+    putSet(host.path, newest, { "prod.yaml": "kind: ServiceAccount\nsecrets: []\nx:\n  secretRef: { kind: Secret }\n" })
+    await host.ask("apply-last-good")
+    expect(host.calls()).toEqual([readiness, applied(newest)])
+  })
+
   test("that was never finished is no set", async () => {
     mkdirSync(join(host.path, "opt/k8s-backups/.2026-01-04T00:00:00Z.tmp"))
     mkdirSync(join(host.path, "opt/k8s-backups/prod"))
@@ -190,6 +200,31 @@ describe("without the API server", () => {
       "k3s crictl ps -a -q --pod pod-1",
       "k3s crictl logs --tail 200 container-1"
     ])
+  })
+
+  test("and without containerd too, logs are those that lie on the disk, of that service alone", async () => {
+    const bare = recoverable()
+    put(bare.path, "usr/local/bin/k3s", "#!/bin/sh\nexit 1\n", 0o755)
+    const log = (pod: string, text: string) =>
+      put(bare.path, `var/log/pods/prod_${pod}_0a1b-2c/main/0.log`, `${text}\n`)
+    log("gateway-7d9f-abcde", "of the gateway")
+    log("gateway-db-0", "of its database")
+    const { code, stdout } = await bare.ask("logs prod/gateway")
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout:
+        "neither from the API server nor from containerd: /var/log/pods/prod_gateway-7d9f-abcde_0a1b-2c/main/0.log\nof the gateway\n"
+    })
+    expect(await bare.ask("logs prod/gateway-db")).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("of its database")
+    })
+    expect(await bare.ask("logs dev/gateway")).toMatchObject({ code: 69 })
+    expect(await bare.ask("restart prod/gateway")).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining("restart k3s")
+    })
+    bare.remove()
   })
 
   test("restart ends the containers, which the kubelet starts again", async () => {
