@@ -43,7 +43,7 @@ check_modes() {
   mode_within TOKEN 600 "$server/token"
   # Files belong to whom the root folder belongs to, on a host root.
   owner=$(stat -c %u:%g "$root/")
-  looks=$(printf '%s' "$modes" | cut -d '|' -f 3 | tr '\n' '\0' | xargs -0 stat -c '%a|%u:%g')
+  looks=$(printf '%s' "$modes" | cut -d '|' -f 3 | tr '\n' '\0' | xargs -0 stat -L -c '%a|%u:%g')
   while IFS='|' read -r id most path && IFS='|' read -r mode belongs <&3; do
     [ $((0$mode & ~0$most & 07777)) -eq 0 ] || finding "$id" "$(shown "$path") has mode $mode" "chmod $most $(shown "$path")"
     [ "$belongs" = "$owner" ] || finding "$id" "$(shown "$path") belongs to $belongs" "chown root:root $(shown "$path")"

@@ -42,6 +42,7 @@ k3s.service.d-gatehouse.conf|/etc/systemd/system/k3s.service.d/gatehouse.conf|64
 gatehouse-check.service|/etc/systemd/system/gatehouse-check.service|644
 gatehouse-check.timer|/etc/systemd/system/gatehouse-check.timer|644
 sshd.conf|/etc/ssh/sshd_config.d/00-gatehouse.conf|644
+logrotate.conf|/etc/logrotate.d/gatehouse|644
 gatehouse-recover|/usr/local/sbin/gatehouse-recover|755
 FILES
 }
@@ -154,7 +155,7 @@ FILES
   starts_with gatehouse-check.timer timers.target
   if [ -z "$root" ]; then tell_services; fi
   case "$changed" in
-    *rancher* | *k3s*) echo "k3s has to be started anew for this: systemctl restart k3s" ;;
+    *etc/rancher/* | *lib/rancher/* | *system/k3s.service* | *bin/k3s*) echo "k3s has to be started anew for this: systemctl restart k3s" ;;
     '') echo "everything was in place" ;;
   esac
 }

@@ -138,8 +138,15 @@ export const debianRoot = (): HostRoot => {
 
 /** The arguments of an installation on a root as debianRoot makes it. */
 export const installation = (root: string): ReadonlyArray<string> => [
-  ...["install", "--root", root, "--k3s", join(root, "srv/k3s"), "--host-file", join(root, "srv/host.yaml")],
-  ...["--recovery-key", `anna=${join(root, "srv/key.pub")}`]
+  "install",
+  "--root",
+  root,
+  "--k3s",
+  join(root, "srv/k3s"),
+  "--host-file",
+  join(root, "srv/host.yaml"),
+  "--recovery-key",
+  `anna=${join(root, "srv/key.pub")}`
 ]
 
 /** A host on which the check finds nothing. */
