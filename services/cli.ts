@@ -164,6 +164,14 @@ const secrets = Command.make("secrets").pipe(
   Command.withSubcommands([secretsInit])
 )
 
+const dataSetup = Command.make("data-setup", {}, () =>
+  Effect.gen(function* () {
+    const { setUp } = yield* Effect.promise(() => import("#data/setup.ts"))
+    yield* setUp(processEnv())
+    yield* say("the data instance is set up: roles, limits, and what callers may not call")
+  })
+).pipe(Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)"))
+
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),
   Command.withSubcommands([
@@ -176,7 +184,9 @@ const gatehouse = Command.make("gatehouse").pipe(
     ),
     service("monitor", "The eyes: metrics of the host, read-only", () => import("#monitor/service.ts")),
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
+    service("data", "Shared data: catalogue, rows, read-only SQL, ingest", () => import("#data/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    dataSetup,
     check,
     keys,
     secrets

@@ -1,5 +1,5 @@
 /** The one adapter around @effect/sql-pg: a pool, migrations, typed unavailability, LISTEN that survives a lost connection; must hold no query of any service. */
-import { PgClient } from "@effect/sql-pg"
+import { PgClient, PgConnection } from "@effect/sql-pg"
 import {
   Context,
   type Duration,
@@ -59,6 +59,38 @@ const isUnavailability = (error: SqlError.SqlError): boolean => {
   const cause: unknown = error.reason.cause
   const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
   return unable.test(code)
+}
+
+/** One connection that no pool shares: what it is told lasts until its scope ends, and it with it. */
+export type Session = PgConnection.PgConnection
+
+interface SessionOptions {
+  readonly url: Redacted.Redacted
+  readonly applicationName: string
+  /** Parameters of the session from its first moment on, by name. */
+  readonly parameters: Readonly<Record<string, string>>
+}
+
+/**
+ * Opens a session for one request, with statements that are never kept prepared. Its queries speak the extended protocol, in
+ * which the server takes one statement at a time; interrupting one cancels it on the server.
+ */
+export const openSession = ({ applicationName, parameters, url }: SessionOptions) =>
+  PgConnection.make({
+    url,
+    applicationName,
+    startupParameters: parameters,
+    connectTimeout: "3 seconds",
+    keepAlive: "10 seconds",
+    prepare: false
+  })
+
+/** The SQLSTATE and the server's own words of a failed statement, where there are any. */
+export const sqlStateOf = (error: SqlError.SqlError): { readonly state: string; readonly message: string } => {
+  const cause: unknown = error.reason.cause
+  const text = (key: string) =>
+    typeof cause === "object" && cause !== null && key in cause ? String(cause[key as keyof typeof cause]) : ""
+  return { state: text("code"), message: text("message") }
 }
 
 /** A service's own database: started before the server is there, it migrates as soon as it can and fails as Unavailable until then. */

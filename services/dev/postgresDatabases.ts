@@ -1,14 +1,15 @@
 /** Gives the embedded server the databases, roles and schemas of the services; must stay safe to repeat on every start. */
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
+import { instanceStatements } from "#data/migrations/instance.ts"
 import { PostgresFailed } from "./postgresFailed.ts"
 
 /** A database the embedded server holds, each a service's own but `logging`, which three share in schemas of their own. */
 export const databases = ["gateway", "logging", "data"] as const
 export type Database = (typeof databases)[number]
 
-/** A role of the embedded server: one for each service that keeps anything. */
-export const roles = ["gateway", "admin", "scheduler", "monitor", "data"] as const
+/** A role of the embedded server: one for each service that keeps anything, and two for what data does for its callers. */
+export const roles = ["gateway", "admin", "scheduler", "monitor", "data", "data_query", "data_write"] as const
 export type Role = (typeof roles)[number]
 
 const loggingSchemas = { admin: "actions", scheduler: "jobs", monitor: "metrics" } as const
@@ -53,6 +54,9 @@ export const ensureDatabases = (socketDir: string, pid: number): Effect.Effect<v
       yield* logging.query(`CREATE SCHEMA IF NOT EXISTS ${schema} AUTHORIZATION ${role}`)
       yield* logging.query(`ALTER ROLE ${role} IN DATABASE logging SET search_path = ${schema}`)
     }
+    // In production the superuser of an instance of its own: `gatehouse data-setup`.
+    const data = yield* connect(socketDir, "data")
+    for (const statement of instanceStatements) yield* data.query(statement)
   }).pipe(
     Effect.scoped,
     Effect.catchTag("SqlError", (error) =>
