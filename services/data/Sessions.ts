@@ -27,7 +27,10 @@ export interface Work {
   /** The rows of a statement whose one column, `line`, is text: as they come, no faster than they are taken. */
   readonly texts: (text: string, params?: ReadonlyArray<unknown>) => Stream.Stream<string, Failure>
   /** The same where `line` is an array of text. */
-  readonly lines: (text: string, params?: ReadonlyArray<unknown>) => Stream.Stream<ReadonlyArray<string | null>, Failure>
+  readonly lines: (
+    text: string,
+    params?: ReadonlyArray<unknown>
+  ) => Stream.Stream<ReadonlyArray<string | null>, Failure>
   readonly failure: (error: SqlError.SqlError) => Failure
 }
 
@@ -136,4 +139,3 @@ const makeSessions = (options: Options) =>
 
     return Sessions.of({ open })
   })
-
