@@ -146,7 +146,7 @@ const secretsInit = Command.make(
   ({ environment, oidcClientSecretFile, out }) =>
     Effect.gen(function* () {
       const { readClientSecret, secretManifests, writeOnce } = yield* Effect.promise(
-        () => import("./install/initialSecrets.ts")
+        () => import("#install/initialSecrets.ts")
       )
       if (!/^[a-z]([-a-z0-9]{0,40}[a-z0-9])?$/u.test(environment)) {
         return yield* Effect.fail(new Error("--env: an environment is a DNS label, such as prod"))

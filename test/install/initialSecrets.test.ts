@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Result } from "effect"
 import { parseAllDocuments } from "yaml"
-import { initialSecrets, secretManifests, writeOnce } from "../../services/install/initialSecrets.ts"
+import { initialSecrets, secretManifests, writeOnce } from "#install/initialSecrets.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-secrets-"))
 afterAll(() => rmSync(folder, { recursive: true }))
