@@ -16,10 +16,10 @@ import { readRowsBody } from "./rows/body.ts"
 import {
   Builder,
   building,
+  conflictOf,
   countRows,
   deleteRows,
   insertRows,
-  onConflict,
   planRows,
   selectRows,
   type Statement,
@@ -199,7 +199,7 @@ const makeRows = (limits: Limits) =>
           const builder = new Builder(dataset, asked.request)
           for (const name of asked.request.onConflict ?? []) builder.column(name, "on_conflict")
           const options = { columns, json: bodyAsArray(body), representation: prefer.representation }
-          return insertRows(builder, options, onConflict(prefer.resolution, key, columns))
+          return insertRows(builder, options, conflictOf(prefer.resolution, key, columns))
         })
         return yield* write(caller, dataset, statement, prefer.representation)
       }),

@@ -2,23 +2,23 @@
 import { Effect, Stream } from "effect"
 import { Membership, Query } from "#shared/api/data.ts"
 import { Identity } from "#shared/auth.ts"
-import { NotFound } from "#shared/domain/errors.ts"
+import { MalformedRequest, NotFound } from "#shared/domain/errors.ts"
 import { accept, describeApp, guarded, makeApp, makeRun } from "#shared/http.ts"
 import { documentOf } from "#shared/openApi.ts"
 import { internalProblem, problemOfError } from "#shared/problem.ts"
 import { allowSilence, type Built, type Service } from "#shared/service.ts"
 import { Catalogue } from "./Catalogue.ts"
-import type { Limits } from "./config.ts"
 import type { Failure } from "./failures.ts"
 import { type Format, formatOf, mediaTypes } from "./formats.ts"
+import { Ingest } from "./Ingest.ts"
 import { Memberships } from "./Memberships.ts"
 import { Queries } from "./Queries.ts"
-import { preferencesOf, readRowsText, rowsAskedOf } from "./requests.ts"
+import { ingestAskedOf, preferencesOf, readRowsText, rowsAskedOf } from "./requests.ts"
 import { bodyOf, type Collected, errorLine, rowsBodyOf } from "./results.ts"
 import { described } from "./routeDetails.ts"
 import { type Page, Rows, type Written } from "./Rows.ts"
 
-export type DataServices = Identity | Catalogue | Memberships | Queries | Rows
+export type DataServices = Identity | Catalogue | Ingest | Memberships | Queries | Rows
 
 const caller = (request: Request, action: string) => Identity.use((identity) => identity.authorize(request, action))
 
@@ -134,6 +134,14 @@ const writeRows = Effect.fnUntraced(function* (request: Request, schema: string,
   return writtenOf(yield* rows.insert(principal, asked, prefer, body), prefer.representation, 201)
 })
 
+const ingest = Effect.fnUntraced(function* (request: Request, schema: string, table: string) {
+  const principal = yield* caller(request, "write")
+  const asked = yield* ingestAskedOf(request, schema, table)
+  const { body } = request
+  if (body === null) return yield* new MalformedRequest({ detail: "there is no body" })
+  return yield* Ingest.use((one) => one.run(principal, asked, body))
+})
+
 const memberships = Effect.fnUntraced(function* (request: Request) {
   yield* caller(request, "manage")
   return { memberships: yield* Memberships.use((one) => one.list) }
@@ -185,6 +193,11 @@ const makeRoutes = (built: Built<DataServices>) => {
       ({ params, request }) => run(request, writeRows(request, params.schema, params.table)),
       { detail: described.deleteRows }
     )
+    .post(
+      "/data/v1/ingest/:schema/:table",
+      ({ params, request }) => run(request, ingest(request, params.schema, params.table)),
+      { detail: described.ingest }
+    )
     .get("/data/v1/memberships", ({ request }) => run(request, memberships(request)), {
       detail: described.memberships
     })
@@ -213,13 +226,11 @@ const makeRoutes = (built: Built<DataServices>) => {
 const patience = 255
 
 /** The service's `fetch`. */
-export const makeFetch =
-  (_limits: Limits) =>
-  (built: Built<DataServices>): Service["fetch"] => {
-    const app = makeRoutes(built)
-    const handle = guarded((request) => app.fetch(request))
-    return (request, connection) => {
-      allowSilence(request, connection, patience)
-      return handle(request)
-    }
+export const makeFetch = (built: Built<DataServices>): Service["fetch"] => {
+  const app = makeRoutes(built)
+  const handle = guarded((request) => app.fetch(request))
+  return (request, connection) => {
+    allowSilence(request, connection, patience)
+    return handle(request)
   }
+}

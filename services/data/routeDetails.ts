@@ -4,6 +4,8 @@ import {
   Catalog,
   Dataset,
   Explanation,
+  IngestAnswer,
+  IngestQuery,
   Membership,
   Memberships as MembershipsAnswer,
   QueryAnswer
@@ -76,6 +78,16 @@ export const described = {
     headers: { prefer: "return=representation|minimal" },
     answers: { 200: Schema.Array(Schema.Record(Schema.String, Schema.Unknown)), 204: "Done" },
     problems: [404, 409, 422, 429]
+  }),
+  ingest: detail({
+    summary: "Take a file of CSV (with a header) or NDJSON into a dataset: all of it, or nothing",
+    description:
+      "`mode` is append (default), upsert (by primary key) or replace (of the rows that the caller sees). A bad row means that nothing is changed, and is told with its line; `on_error=skip` leaves bad rows out.",
+    tag: "data",
+    query: IngestQuery,
+    headers: { "idempotency-key": "A repetition with the same key and file changes nothing and gets the first answer" },
+    answers: { 200: IngestAnswer },
+    problems: [400, 404, 409, 413, 415, 422, 429]
   }),
   memberships: detail({
     summary: "Who belongs to which tenant; needs the right `data:manage`",

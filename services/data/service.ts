@@ -11,6 +11,7 @@ import { Datasets } from "./Datasets.ts"
 import { Freshness } from "./Freshness.ts"
 import { Gatekeeper } from "./Gatekeeper.ts"
 import { makeFetch } from "./http.ts"
+import { Ingest } from "./Ingest.ts"
 import { Memberships } from "./Memberships.ts"
 import { migrations } from "./migrations/index.ts"
 import { Queries } from "./Queries.ts"
@@ -24,7 +25,7 @@ export interface Composition {
 }
 
 const layerOf = (config: DataConfig, env: Env, { definitions = [] }: Composition) =>
-  Layer.mergeAll(Queries.layer(config.limits), Rows.layer(config.limits)).pipe(
+  Layer.mergeAll(Queries.layer(config.limits), Rows.layer(config.limits), Ingest.layer(config.limits)).pipe(
     Layer.provideMerge(Gatekeeper.layer(config.limits)),
     Layer.provideMerge(SqlParser.layer),
     Layer.provideMerge(Sessions.layer({ queryUrl: config.queryDatabaseUrl, writeUrl: config.writeDatabaseUrl })),
@@ -51,7 +52,7 @@ export const make = async (env: Env = processEnv(), composition: Composition = {
   return makeService({
     name: "data",
     layer: layerOf(config, env, composition),
-    fetch: makeFetch(config.limits),
+    fetch: makeFetch,
     ready: {
       database: Database.use((database) => database.ready),
       datasets: Datasets.use((datasets) => datasets.ready),

@@ -222,7 +222,7 @@ export interface WriteOptions {
 const listed = (columns: ReadonlyArray<string>, prefix = "") => columns.map((name) => prefix + quoted(name)).join(", ")
 
 /** `ON CONFLICT`: rows of the same key are replaced in the columns that are given, or left. */
-export const onConflict = (
+export const conflictOf = (
   resolution: "merge" | "ignore" | undefined,
   key: ReadonlyArray<string>,
   columns: ReadonlyArray<string>
@@ -257,3 +257,25 @@ export const deleteRows = (builder: Builder, representation: boolean): Statement
   builder.statement(
     `DELETE FROM ${builder.target} AS t${where(builder.conditions())}${returning(builder, representation)}`
   )
+
+/**
+ * Applies staged lines `$1` to `$2` to the dataset. JSON values are read as the row's own types; those of CSV are text, which
+ * each column's type reads for itself (a JSON column then takes the text as JSON, not as a JSON string). A column that a row
+ * of NDJSON leaves out is null.
+ */
+export const applyStatement = (
+  dataset: Dataset,
+  columns: ReadonlyArray<string>,
+  format: "csv" | "ndjson",
+  conflict: string
+): string => {
+  const target = `${quoted(dataset.schema)}.${quoted(dataset.name)}`
+  const typeOf = (name: string) => dataset.columns.find((column) => column.name === name)?.type ?? "text"
+  const row =
+    format === "csv"
+      ? `json_to_record(s.content) AS u(${columns.map((name) => `${quoted(name)} text`).join(", ")})`
+      : `json_populate_record(NULL::${target}, s.content) AS u`
+  const values = columns.map((name) => `u.${quoted(name)}${format === "csv" ? `::${typeOf(name)}` : ""}`)
+  return `INSERT INTO ${target} (${listed(columns)}) SELECT ${values.join(", ")} FROM staged s CROSS JOIN LATERAL ${row}
+    WHERE s.line BETWEEN $1::text::integer AND $2::text::integer ORDER BY s.line${conflict} RETURNING 1 AS one`
+}
