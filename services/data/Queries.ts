@@ -92,10 +92,7 @@ const makeQueries = (own: Limits) =>
       }
       const twice = columns.find(({ name }, index) => columns.findIndex((one) => one.name === name) !== index)
       if (twice !== undefined) {
-        return yield* new StatementInvalid({
-          detail: `two columns are named ${twice.name}: rename one with AS`,
-          state: "42701"
-        })
+        return yield* new StatementInvalid({ detail: `two columns are named ${twice.name}: rename one with AS`, state: "42701" })
       }
       return columns
     })
@@ -111,9 +108,7 @@ const makeQueries = (own: Limits) =>
       if (kind === "explain") {
         const shown = yield* work.rows(text, paramsOf(query))
         const name = "QUERY PLAN"
-        const cells = shown
-          .map((row) => Object.values(row)[0])
-          .map((cell) => (typeof cell === "string" ? cell : JSON.stringify(cell)))
+        const cells = shown.map((row) => Object.values(row)[0]).map((cell) => (typeof cell === "string" ? cell : JSON.stringify(cell)))
         const rows = cells.map((cell) => (format === "csv" ? csvLine([cell]) : JSON.stringify({ [name]: cell })))
         return { columns: [{ name, type: "text" }], rows: Stream.fromIterable(rows) } satisfies Source
       }
