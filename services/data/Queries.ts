@@ -6,6 +6,7 @@ import type { Limits } from "./config.ts"
 import { type Failure, LimitExceeded, StatementInvalid, TimedOut, type TooManyQueries } from "./failures.ts"
 import { type Format, csvLine } from "./formats.ts"
 import { Gatekeeper } from "./Gatekeeper.ts"
+import { planOf } from "./plan.ts"
 import { type ReadStatement, readStatement, type StatementRefused } from "./readStatement.ts"
 import { type Collected, collect, type Column, lines, type Source } from "./results.ts"
 import { type Work, Sessions } from "./Sessions.ts"
@@ -73,10 +74,7 @@ const makeQueries = (own: Limits) =>
     const paramsOf = (query: Query) => query.params ?? []
 
     const expected = Effect.fnUntraced(function* (work: Work, text: string, query: Query) {
-      const [row] = yield* work.rows(`EXPLAIN (FORMAT JSON) SELECT * FROM ${within(text)}`, paramsOf(query))
-      const shown = Object.values(row ?? {})[0]
-      const plan: unknown = typeof shown === "string" ? JSON.parse(shown) : shown
-      return planOf(plan)
+      return planOf(yield* work.rows(`EXPLAIN (FORMAT JSON) SELECT * FROM ${within(text)}`, paramsOf(query)))
     })
 
     const columnsOf = Effect.fnUntraced(function* (work: Work, text: string, query: Query) {
@@ -130,10 +128,12 @@ const makeQueries = (own: Limits) =>
         const names = columns.map((_, index) => `c${index}`)
         const statement = `SELECT ARRAY[${names.map((name) => `${name}::text`).join(", ")}] AS line
           FROM ${within(text)} (${names.join(", ")})${most}`
-        return { columns, rows: work.lines(statement, paramsOf(query)).pipe(Stream.map(csvLine)) } satisfies Source
+        return { columns, rows: work.records(statement, paramsOf(query)).pipe(
+          Stream.map(({ line }) => csvLine(Array.isArray(line) ? line : []))
+        ) } satisfies Source
       }
       const statement = `SELECT row_to_json(${alias}.*)::text AS line FROM ${within(text)}${most}`
-      return { columns, rows: work.texts(statement, paramsOf(query)) } satisfies Source
+      return { columns, rows: work.records(statement, paramsOf(query)).pipe(Stream.map(({ line }) => String(line))) } satisfies Source
     })
 
     const begin = Effect.fnUntraced(function* (caller: Caller, query: Query, limits: Lowered) {
@@ -184,15 +184,3 @@ const makeQueries = (own: Limits) =>
       })
     })
   })
-
-/** Cost and rows at the top of a plan that the server showed as JSON. */
-const planOf = (shown: unknown): { readonly cost: number; readonly rows: number } => {
-  const first: unknown = Array.isArray(shown) ? shown[0] : undefined
-  const plan: unknown = typeof first === "object" && first !== null && "Plan" in first ? first.Plan : undefined
-  const numberOf = (key: string): number => {
-    const found: unknown =
-      typeof plan === "object" && plan !== null ? Object.entries(plan).find(([name]) => name === key)?.[1] : undefined
-    return typeof found === "number" ? found : Infinity
-  }
-  return { cost: numberOf("Total Cost"), rows: numberOf("Plan Rows") }
-}

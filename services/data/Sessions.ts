@@ -24,13 +24,11 @@ export interface Work {
     text: string,
     params?: ReadonlyArray<unknown>
   ) => Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, Failure>
-  /** The rows of a statement whose one column, `line`, is text: as they come, no faster than they are taken. */
-  readonly texts: (text: string, params?: ReadonlyArray<unknown>) => Stream.Stream<string, Failure>
-  /** The same where `line` is an array of text. */
-  readonly lines: (
+  /** The same as they come, no faster than they are taken. */
+  readonly records: (
     text: string,
     params?: ReadonlyArray<unknown>
-  ) => Stream.Stream<ReadonlyArray<string | null>, Failure>
+  ) => Stream.Stream<Readonly<Record<string, unknown>>, Failure>
   readonly failure: (error: SqlError.SqlError) => Failure
 }
 
@@ -126,16 +124,10 @@ const makeSessions = (options: Options) =>
       // Hexadecimal digits and a dot: nothing in it needs quoting.
       yield* rows(`SET gw.claims = '${token}'`)
       yield* rows(`BEGIN ISOLATION LEVEL ${profile === "query" ? "REPEATABLE READ READ ONLY" : "READ COMMITTED"}`)
-      const stream = (text: string, params: ReadonlyArray<unknown> = []) =>
-        session.stream(text, params).pipe(
-          Stream.map((row) => row["line"]),
-          Stream.mapError(failureOf)
-        )
-      const texts: Work["texts"] = (text, params) => stream(text, params).pipe(Stream.map(String))
-      const lines: Work["lines"] = (text, params) =>
-        stream(text, params).pipe(Stream.map((line) => (Array.isArray(line) ? line : [])))
-      return { session, rows, texts, lines, failure: failureOf, commit: Effect.asVoid(rows("COMMIT")) }
+      const records: Work["records"] = (text, params) => Stream.mapError(session.stream(text, params), failureOf)
+      return { session, rows, records, failure: failureOf, commit: Effect.asVoid(rows("COMMIT")) }
     })
 
     return Sessions.of({ open })
   })
+

@@ -1,29 +1,24 @@
 /** The data service's routes; each needs a right (`data:read`, `write`, `query`, `export`, `manage`) of the gateway's identity token. */
-import { Effect, Schema, Stream } from "effect"
-import {
-  Catalog,
-  Dataset,
-  Explanation,
-  Memberships as MembershipsAnswer,
-  Membership,
-  Query,
-  QueryAnswer
-} from "#shared/api/data.ts"
+import { Effect, Stream } from "effect"
+import { Membership, Query } from "#shared/api/data.ts"
 import { Identity } from "#shared/auth.ts"
-import { NotFound } from "#shared/domain/errors.ts"
+import { MalformedRequest, NotFound } from "#shared/domain/errors.ts"
 import { accept, describeApp, guarded, makeApp, makeRun } from "#shared/http.ts"
-import { detail, documentOf } from "#shared/openApi.ts"
+import { documentOf } from "#shared/openApi.ts"
 import { internalProblem, problemOfError } from "#shared/problem.ts"
 import { allowSilence, type Built, type Service } from "#shared/service.ts"
 import { Catalogue } from "./Catalogue.ts"
-import type { Limits } from "./config.ts"
 import type { Failure } from "./failures.ts"
 import { type Format, formatOf, mediaTypes } from "./formats.ts"
+import { Ingest } from "./Ingest.ts"
 import { Memberships } from "./Memberships.ts"
 import { Queries } from "./Queries.ts"
-import { bodyOf, type Collected, errorLine } from "./results.ts"
+import { ingestAskedOf, preferencesOf, readRowsText, rowsAskedOf } from "./requests.ts"
+import { bodyOf, type Collected, errorLine, rowsBodyOf } from "./results.ts"
+import { described } from "./routeDetails.ts"
+import { type Page, Rows, type Written } from "./Rows.ts"
 
-export type DataServices = Identity | Catalogue | Memberships | Queries
+export type DataServices = Identity | Catalogue | Ingest | Memberships | Queries | Rows
 
 const caller = (request: Request, action: string) => Identity.use((identity) => identity.authorize(request, action))
 
@@ -90,6 +85,63 @@ const explain = Effect.fnUntraced(function* (request: Request, asked: Query) {
   return yield* Queries.use((queries) => queries.explain(principal, asked))
 })
 
+/** As PostgREST: the body is the rows alone, what else there is to say stands in headers. */
+const pageOf = (page: Page, offset: number, format: Format) => {
+  const last = offset + page.rows.length - 1
+  const range = page.rows.length === 0 ? "*" : `${offset}-${last}`
+  return new Response(rowsBodyOf(page, format), {
+    headers: {
+      "content-type": mediaTypes[format],
+      "cache-control": "no-store",
+      "content-range": `${range}/${page.count ?? "*"}`,
+      "x-data-truncated": String(page.truncated),
+      ...(page.cursor === undefined ? {} : { "x-next-cursor": page.cursor })
+    }
+  })
+}
+
+const readRows = Effect.fnUntraced(function* (request: Request, schema: string, table: string) {
+  const principal = yield* caller(request, "read")
+  const format = yield* formatOf(request)
+  const asked = yield* rowsAskedOf(request, schema, table)
+  const prefer = yield* preferencesOf(request)
+  const page = yield* Rows.use((rows) => rows.read(principal, asked, prefer, format))
+  return pageOf(page, asked.request.offset, format)
+})
+
+const writtenOf = (written: Written, representation: boolean, status: 200 | 201) =>
+  new Response(representation ? `[${written.rows.join(",")}]` : null, {
+    status: representation ? status : status === 201 ? 201 : 204,
+    headers: {
+      "cache-control": "no-store",
+      "content-range": `*/${written.count}`,
+      ...(representation ? { "content-type": mediaTypes.json } : {})
+    }
+  })
+
+const writeRows = Effect.fnUntraced(function* (request: Request, schema: string, table: string) {
+  const principal = yield* caller(request, "write")
+  const asked = yield* rowsAskedOf(request, schema, table)
+  const prefer = yield* preferencesOf(request)
+  const rows = yield* Rows
+  if (request.method === "DELETE") {
+    return writtenOf(yield* rows.remove(principal, asked, prefer), prefer.representation, 200)
+  }
+  const body = yield* readRowsText(request)
+  if (request.method === "PATCH") {
+    return writtenOf(yield* rows.update(principal, asked, prefer, body), prefer.representation, 200)
+  }
+  return writtenOf(yield* rows.insert(principal, asked, prefer, body), prefer.representation, 201)
+})
+
+const ingest = Effect.fnUntraced(function* (request: Request, schema: string, table: string) {
+  const principal = yield* caller(request, "write")
+  const asked = yield* ingestAskedOf(request, schema, table)
+  const { body } = request
+  if (body === null) return yield* new MalformedRequest({ detail: "there is no body" })
+  return yield* Ingest.use((one) => one.run(principal, asked, body))
+})
+
 const memberships = Effect.fnUntraced(function* (request: Request) {
   yield* caller(request, "manage")
   return { memberships: yield* Memberships.use((one) => one.list) }
@@ -101,53 +153,14 @@ const setMembership = Effect.fnUntraced(function* (request: Request, membership:
   return membership
 })
 
-const described = {
-  catalog: detail({
-    summary: "Every dataset: columns, keys, size, last write, policies",
-    tag: "data",
-    answers: { 200: Catalog }
-  }),
-  dataset: detail({
-    summary: "One dataset, named schema.table",
-    tag: "data",
-    answers: { 200: Dataset },
-    problems: [404]
-  }),
-  query: detail({
-    summary: "One statement that reads: SELECT, WITH, VALUES, TABLE or EXPLAIN",
-    description:
-      "As JSON, NDJSON or CSV by Accept, up to the limits of rows, bytes, time and cost; `X-Data-Truncated` says whether something was left out. With `export` (right `data:export`) a stream of CSV or NDJSON without an end to its rows. NDJSON that does not end with `$end` is not whole.",
-    tag: "data",
-    answers: { 200: QueryAnswer },
-    problems: [404, 409, 422, 429]
-  }),
-  explain: detail({
-    summary: "What the planner expects of a query; nothing is run",
-    tag: "data",
-    answers: { 200: Explanation },
-    problems: [404, 422, 429]
-  }),
-  memberships: detail({
-    summary: "Who belongs to which tenant; needs the right `data:manage`",
-    tag: "data",
-    answers: { 200: MembershipsAnswer }
-  }),
-  setMembership: detail({
-    summary: "Give a person or a role exactly these tenants; needs the right `data:manage`",
-    tag: "data",
-    answers: { 200: Membership },
-    problems: [422]
-  }),
-  openapi: detail({
-    summary: "This description",
-    tag: "data",
-    answers: { 200: Schema.Record(Schema.String, Schema.Unknown) }
-  })
-}
-
 const makeRoutes = (built: Built<DataServices>) => {
   const run = makeRun(built.runtime)
-  const app = makeApp({ name: "data", runtime: built.runtime })
+  const app = makeApp({
+    name: "data",
+    runtime: built.runtime,
+    // Rows keep the digits that JSON.parse would lose; an ingest is a stream.
+    ownBody: (path) => path.startsWith("/data/v1/rows/") || path.startsWith("/data/v1/ingest/")
+  })
     .get("/data/v1/catalog", ({ request }) => run(request, catalog(request)), { detail: described.catalog })
     .get("/data/v1/catalog/:dataset", ({ params, request }) => run(request, dataset(request, params.dataset)), {
       detail: described.dataset
@@ -160,6 +173,31 @@ const makeRoutes = (built: Built<DataServices>) => {
       body: accept(Query),
       detail: described.explain
     })
+    .get(
+      "/data/v1/rows/:schema/:table",
+      ({ params, request }) => run(request, readRows(request, params.schema, params.table)),
+      { detail: described.readRows }
+    )
+    .post(
+      "/data/v1/rows/:schema/:table",
+      ({ params, request }) => run(request, writeRows(request, params.schema, params.table)),
+      { detail: described.postRows }
+    )
+    .patch(
+      "/data/v1/rows/:schema/:table",
+      ({ params, request }) => run(request, writeRows(request, params.schema, params.table)),
+      { detail: described.patchRows }
+    )
+    .delete(
+      "/data/v1/rows/:schema/:table",
+      ({ params, request }) => run(request, writeRows(request, params.schema, params.table)),
+      { detail: described.deleteRows }
+    )
+    .post(
+      "/data/v1/ingest/:schema/:table",
+      ({ params, request }) => run(request, ingest(request, params.schema, params.table)),
+      { detail: described.ingest }
+    )
     .get("/data/v1/memberships", ({ request }) => run(request, memberships(request)), {
       detail: described.memberships
     })
@@ -188,13 +226,11 @@ const makeRoutes = (built: Built<DataServices>) => {
 const patience = 255
 
 /** The service's `fetch`. */
-export const makeFetch =
-  (_limits: Limits) =>
-  (built: Built<DataServices>): Service["fetch"] => {
-    const app = makeRoutes(built)
-    const handle = guarded((request) => app.fetch(request))
-    return (request, connection) => {
-      allowSilence(request, connection, patience)
-      return handle(request)
-    }
+export const makeFetch = (built: Built<DataServices>): Service["fetch"] => {
+  const app = makeRoutes(built)
+  const handle = guarded((request) => app.fetch(request))
+  return (request, connection) => {
+    allowSilence(request, connection, patience)
+    return handle(request)
   }
+}

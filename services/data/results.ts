@@ -59,6 +59,10 @@ export const bodyOf = ({ columns, rows, truncated }: Collected, format: Format):
   return text + endLine(rows.length, createHash("sha256").update(text).digest("hex"), truncated)
 }
 
+/** The rows alone, as PostgREST gives them. */
+export const rowsBodyOf = (collected: Collected, format: Format): string =>
+  format === "json" ? `[${collected.rows.join(",")}]` : bodyOf(collected, format)
+
 /**
  * A stream's body, a chunk of rows at a time. NDJSON ends with `$end`, or with `$error` if it fails; CSV that fails does
  * not end, so that the client sees its connection cut.

@@ -8,11 +8,14 @@ import { logging } from "#shared/telemetry.ts"
 import { Catalogue } from "./Catalogue.ts"
 import { type DataConfig, dataConfig, dataPrefixes } from "./config.ts"
 import { Datasets } from "./Datasets.ts"
+import { Freshness } from "./Freshness.ts"
 import { Gatekeeper } from "./Gatekeeper.ts"
 import { makeFetch } from "./http.ts"
+import { Ingest } from "./Ingest.ts"
 import { Memberships } from "./Memberships.ts"
 import { migrations } from "./migrations/index.ts"
 import { Queries } from "./Queries.ts"
+import { Rows } from "./Rows.ts"
 import { Sessions } from "./Sessions.ts"
 import { SqlParser } from "./SqlParser.ts"
 
@@ -22,11 +25,11 @@ export interface Composition {
 }
 
 const layerOf = (config: DataConfig, env: Env, { definitions = [] }: Composition) =>
-  Queries.layer(config.limits).pipe(
+  Layer.mergeAll(Queries.layer(config.limits), Rows.layer(config.limits), Ingest.layer(config.limits)).pipe(
     Layer.provideMerge(Gatekeeper.layer(config.limits)),
     Layer.provideMerge(SqlParser.layer),
     Layer.provideMerge(Sessions.layer({ queryUrl: config.queryDatabaseUrl, writeUrl: config.writeDatabaseUrl })),
-    Layer.provideMerge(Layer.mergeAll(Catalogue.layer, Memberships.layer)),
+    Layer.provideMerge(Layer.mergeAll(Catalogue.layer, Memberships.layer, Freshness.layer)),
     Layer.provideMerge(Datasets.layer({ folder: config.datasetsDir, definitions })),
     Layer.provideMerge(Identity.layer({ service: "data", ...config.identity })),
     Layer.provideMerge(
@@ -49,7 +52,7 @@ export const make = async (env: Env = processEnv(), composition: Composition = {
   return makeService({
     name: "data",
     layer: layerOf(config, env, composition),
-    fetch: makeFetch(config.limits),
+    fetch: makeFetch,
     ready: {
       database: Database.use((database) => database.ready),
       datasets: Datasets.use((datasets) => datasets.ready),

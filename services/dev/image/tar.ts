@@ -6,7 +6,7 @@ export interface Entry {
   readonly path: string
   readonly data?: Uint8Array
   readonly target?: string
-  /** Permission bits; 755 for a folder and 644 for a file unless told. */
+  /** Permission bits; 755 for a folder, 644 for a file, 777 for a link unless told. */
   readonly mode?: number
 }
 
@@ -23,7 +23,7 @@ const header = (entry: Entry, seconds: number): Buffer => {
   }
   const octal = (at: number, value: number, digits: number) => put(at, value.toString(8).padStart(digits, "0"), digits)
   put(0, name, 100)
-  octal(100, entry.mode ?? (folder ? 0o755 : 0o644), 7)
+  octal(100, entry.mode ?? (entry.data === undefined ? (folder ? 0o755 : 0o777) : 0o644), 7)
   octal(108, 0, 7)
   octal(116, 0, 7)
   octal(124, entry.data?.length ?? 0, 11)

@@ -10,12 +10,11 @@ import { eventually } from "#test/cluster/eventually.ts"
 import type { Fetch } from "#test/scenarios/browserJar.ts"
 import { freePorts } from "#test/scenarios/freePort.ts"
 import { type Authority, makeAuthority } from "#test/shared/certificates.ts"
-import { type Manifest, objectsOf } from "./manifests.ts"
+import { issuer, type Manifest, objectsOf } from "./manifests.ts"
 
 /** Of the networks for documentation (RFC 5737): public to every policy, and nobody's. */
 const publicAddress = "203.0.113.10"
-const providerHost = "idp.sso.svc.cluster.local"
-export const issuer = `https://${providerHost}`
+const providerHost = new URL(issuer).host
 
 interface Ingress extends Manifest {
   readonly spec: {
@@ -170,9 +169,12 @@ ${[...blocks.values()].join("\n").replaceAll("EDGE", String(port))}
     )
   write()
   // Ends with this process, however that ends.
-  const nginx = Bun.spawn(["setpriv", "--pdeathsig", "TERM", "nginx", "-c", configuration, "-e", `${folder}/error.log`], {
-    stdio: ["ignore", "inherit", "inherit"]
-  })
+  const nginx = Bun.spawn(
+    ["setpriv", "--pdeathsig", "TERM", "nginx", "-c", configuration, "-e", `${folder}/error.log`],
+    {
+      stdio: ["ignore", "inherit", "inherit"]
+    }
+  )
   const reach: Fetch = (url, init) => {
     const { host, pathname, search } = new URL(url)
     const place = host === providerHost ? `${publicAddress}:443` : `127.0.0.1:${port}`
@@ -193,7 +195,13 @@ ${[...blocks.values()].join("\n").replaceAll("EDGE", String(port))}
         for (const { host, http } of ingress.spec.rules) {
           const locations: Array<readonly [string, string]> = []
           for (const { backend, path } of http.paths) {
-            const address = ["get", "service", backend.service.name, "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"]
+            const address = [
+              "get",
+              "service",
+              backend.service.name,
+              "-o",
+              "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"
+            ]
             locations.push([path, await cluster.reach(await cluster.kubectl(["-n", namespace!, ...address]))])
           }
           blocks.set(host, serverBlock(host, writeCertificate(host), locations))

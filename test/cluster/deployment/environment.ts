@@ -1,12 +1,12 @@
 /** Brings up whole environments on the tests' node as an operator would: cluster objects, secrets, volumes, overlay; must apply nothing that is not shipped but what manifests.ts names. */
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs"
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { stringify } from "yaml"
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { nodeName } from "#test/cluster/pki.ts"
 import type { Edge } from "./edge.ts"
-import { clusterObjects, type Environment, objectsOf, type Site, testOverlay } from "./manifests.ts"
+import { clusterObjects, type Environment, type Manifest, objectsOf, type Site, testOverlay } from "./manifests.ts"
 
 export const clientSecret = "the-secret-that-the-identity-provider-gave"
 export const providerId = "corp"
@@ -142,3 +142,45 @@ export const workloadsOf = (overlay: string): ReadonlyArray<string> =>
   objectsOf(overlay)
     .filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet")
     .map(({ metadata }) => metadata.name)
+
+/** What a write would change of each object of a render: its generation, or where there is none, its version. */
+const versions = async (cluster: Cluster, overlay: string): Promise<ReadonlyMap<string, string>> => {
+  const text = await cluster.kubectl(["get", "-f", "-", "-o", "json"], { stdin: overlay })
+  const { items } = JSON.parse(text) as {
+    readonly items: ReadonlyArray<{
+      readonly kind: string
+      readonly metadata: Manifest["metadata"] & { readonly generation?: number; readonly resourceVersion: string }
+    }>
+  }
+  return new Map(
+    items.map(({ kind, metadata }) => [
+      `${metadata.namespace ?? ""} ${kind}/${metadata.name}`,
+      String(metadata.generation ?? metadata.resourceVersion)
+    ])
+  )
+}
+
+/** Applies a render once more, and gives what it found and left. */
+export const applyAgain = async (cluster: Cluster, overlay: string) => {
+  const before = await versions(cluster, overlay)
+  await apply(cluster, overlay)
+  return { before, after: await versions(cluster, overlay) }
+}
+
+const namespaces = ["prod", "nightly", "dev"].flatMap((name) => [name, `${name}-monitoring`])
+
+/** Takes every environment away, with what is the cluster's; returns when it is gone. */
+export const removeEnvironments = async (cluster: Cluster): Promise<void> => {
+  const gone = ["--ignore-not-found", "--wait=false"]
+  await cluster.kubectl(["delete", "namespace", ...namespaces, "sso", ...gone])
+  // Their graceful ends would take minutes, and nobody is served any more.
+  await Promise.all(
+    namespaces.map((name) => cluster.tryKubectl(["-n", name, "delete", "pods", "--all", "--force", "--grace-period=0"]))
+  )
+  await cluster.tryKubectl(["delete", ...gone, "-f", "-"], { stdin: await clusterObjects(cluster) })
+  await cluster.kubectl(["wait", "--for=delete", "--timeout=60s", ...namespaces.map((name) => `namespace/${name}`)])
+  const listed = await cluster.kubectl(["get", "persistentvolumes", "-o", "name"])
+  const volumes = listed.split("\n").filter((name) => /\/(?:prod|nightly|dev)-/u.test(name))
+  if (volumes.length > 0) await cluster.kubectl(["delete", ...volumes, "--wait=false"])
+  rmSync(join(cluster.folder, "volumes"), { recursive: true, force: true })
+}

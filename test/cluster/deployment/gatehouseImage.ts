@@ -19,7 +19,7 @@ export const untar = (archive: Uint8Array): ReadonlyMap<string, Uint8Array> => {
   const files = new Map<string, Uint8Array>()
   const text = (at: number, length: number) =>
     new TextDecoder().decode(archive.subarray(at, at + length)).replace(/\0[\s\S]*$/u, "")
-  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
+  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0;) {
     const size = Number.parseInt(text(at + 124, 12), 8)
     if (text(at + 156, 1) === "0") files.set(text(at, 100), archive.subarray(at + 512, at + 512 + size))
     at += 512 + Math.ceil(size / 512) * 512

@@ -3,6 +3,9 @@ import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
 import type { Cluster } from "#test/cluster/cluster.ts"
 
+/** The tests' identity provider, by a name that pods can look up. */
+export const issuer = "https://idp.sso.svc.cluster.local"
+
 export type Environment = "prod" | "nightly" | "dev"
 
 export interface Manifest {
@@ -28,6 +31,9 @@ export interface Site {
   readonly apiServer: string
   readonly issuer: string
 }
+/** Of the tests' node. */
+export const site = (cluster: Pick<Cluster, "nodeAddress">): Site => ({ apiServer: cluster.nodeAddress!, issuer })
+
 const shippedSite: Site = { apiServer: "192.0.2.10/32", issuer: "https://sso.example.org/realms/main" }
 
 /** Fails where there is nothing to replace: the shipped text has changed then. */
@@ -64,7 +70,9 @@ export const differences = (one: string, other: string): ReadonlyArray<string> =
     new Map(
       objectsOf(text).flatMap((object) => {
         const { name, namespace = "" } = object.metadata
-        return leaves(object, "").map(([path, value]) => [`${namespace} ${object.kind}/${name} ${path}`, value] as const)
+        return leaves(object, "").map(
+          ([path, value]) => [`${namespace} ${object.kind}/${name} ${path}`, value] as const
+        )
       })
     )
   const [before, after] = [all(one), all(other)]

