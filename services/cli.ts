@@ -136,7 +136,9 @@ const dataSetup = Command.make("data-setup", {}, () =>
     yield* setUp(processEnv())
     yield* say("the data instance is set up: roles, limits, and what callers may not call")
   })
-).pipe(Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)"))
+).pipe(
+  Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)")
+)
 
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),

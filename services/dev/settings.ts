@@ -9,6 +9,7 @@ interface Addresses {
   readonly admin: string
   readonly scheduler: string
   readonly monitor: string
+  readonly data: string
   readonly dashboard: string
   /** File of the scheduler's public key. */
   readonly schedulerKey: string
@@ -19,9 +20,20 @@ const read = [{ methods: ["GET", "HEAD"], action: "read" }]
 const enter = [{ action: "read" }]
 /** Bytes of a manifest, with room for its form as JSON. */
 const manifestBytes = 3 * 1024 * 1024
+/** Bytes of a file for a dataset; its answer comes when all of it is in. */
+const ingestBytes = 1024 * 1024 * 1024
+const ingestPatience = 240_000
 
 /** The content of the file; the same routes as a cluster's, with other addresses. */
-export const developmentSettings = ({ admin, dashboard, issuer, monitor, scheduler, schedulerKey }: Addresses) => ({
+export const developmentSettings = ({
+  admin,
+  dashboard,
+  data,
+  issuer,
+  monitor,
+  scheduler,
+  schedulerKey
+}: Addresses) => ({
   providers: [
     {
       id: "dev",
@@ -36,7 +48,16 @@ export const developmentSettings = ({ admin, dashboard, issuer, monitor, schedul
     { id: "dashboard", path: "/", upstream: dashboard, service: "dashboard", rules: read },
     { id: "monitor", path: "/monitor", upstream: monitor, service: "monitor", rules: read },
     { id: "admin", path: "/admin", upstream: admin, service: "admin", rules: enter, maxBodyBytes: manifestBytes },
-    { id: "scheduler", path: "/jobs", upstream: scheduler, service: "scheduler", rules: enter }
+    { id: "scheduler", path: "/jobs", upstream: scheduler, service: "scheduler", rules: enter },
+    {
+      id: "data",
+      path: "/data",
+      upstream: data,
+      service: "data",
+      rules: enter,
+      maxBodyBytes: ingestBytes,
+      firstByteTimeoutMs: ingestPatience
+    }
   ],
   workloads: [{ id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } }],
   firstOwner: { provider: "dev", subject: "owner" },
