@@ -128,12 +128,18 @@ const makeQueries = (own: Limits) =>
         const names = columns.map((_, index) => `c${index}`)
         const statement = `SELECT ARRAY[${names.map((name) => `${name}::text`).join(", ")}] AS line
           FROM ${within(text)} (${names.join(", ")})${most}`
-        return { columns, rows: work.records(statement, paramsOf(query)).pipe(
-          Stream.map(({ line }) => csvLine(Array.isArray(line) ? line : []))
-        ) } satisfies Source
+        return {
+          columns,
+          rows: work
+            .records(statement, paramsOf(query))
+            .pipe(Stream.map(({ line }) => csvLine(Array.isArray(line) ? line : [])))
+        } satisfies Source
       }
       const statement = `SELECT row_to_json(${alias}.*)::text AS line FROM ${within(text)}${most}`
-      return { columns, rows: work.records(statement, paramsOf(query)).pipe(Stream.map(({ line }) => String(line))) } satisfies Source
+      return {
+        columns,
+        rows: work.records(statement, paramsOf(query)).pipe(Stream.map(({ line }) => String(line)))
+      } satisfies Source
     })
 
     const begin = Effect.fnUntraced(function* (caller: Caller, query: Query, limits: Lowered) {

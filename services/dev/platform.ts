@@ -10,6 +10,7 @@ import type { Service } from "#shared/service.ts"
 import { buildDashboard } from "#dashboard/build.ts"
 import * as dashboard from "#dashboard/service.ts"
 import * as admin from "#admin/service.ts"
+import * as data from "#data/service.ts"
 import * as gateway from "#gateway/service.ts"
 import * as hello from "#hello/service.ts"
 import * as monitor from "#monitor/service.ts"
@@ -20,6 +21,7 @@ import { backupKeys } from "./backupKeys.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
 import { startPostgres } from "./postgres.ts"
 import { socketUrl } from "./postgresDatabases.ts"
+import { sampleDataset } from "./sampleDataset.ts"
 import { writeSettings } from "./settings.ts"
 import { workloadKey } from "./workloadKey.ts"
 
@@ -150,10 +152,12 @@ const start = Effect.fnUntraced(function* (
     yield* ready(service)
     return listener
   })
+  /** Settings of one service; `DATA_DIR` is the platform's own, though it looks like one of the data service. */
   const overrides = (prefix: string): Env =>
-    Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
+    Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix) && key !== "DATA_DIR"))
 
-  const [monitorPort, dashboardPort, adminPort, schedulerPort, helloPort] = yield* Effect.all([
+  const [monitorPort, dashboardPort, adminPort, schedulerPort, dataPort, helloPort] = yield* Effect.all([
+    freePort,
     freePort,
     freePort,
     freePort,
@@ -165,6 +169,7 @@ const start = Effect.fnUntraced(function* (
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
+    data: `http://${loopback}:${dataPort}`,
     dashboard: `http://${loopback}:${dashboardPort}`,
     admin: `http://${loopback}:${adminPort}`,
     scheduler: `http://${loopback}:${schedulerPort}`,
@@ -190,7 +195,7 @@ const start = Effect.fnUntraced(function* (
   const cluster = yield* kubeconfig === undefined
     ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })
     : realCluster(kubeconfig)
-  const [hand, watchman, eyes, pages, sample] = yield* Effect.all(
+  const [hand, watchman, eyes, shelf, pages, sample] = yield* Effect.all(
     [
       serve(
         (settings) => admin.make(settings, { kubernetes: cluster.layer }),
@@ -231,6 +236,18 @@ const start = Effect.fnUntraced(function* (
         monitorPort
       ),
       serve(
+        (settings) => data.make(settings, { definitions: [sampleDataset] }),
+        {
+          ...common,
+          ...identity,
+          DATA_DATABASE_URL: postgres.url("data", "data"),
+          DATA_QUERY_DATABASE_URL: postgres.url("data", "data_query"),
+          DATA_WRITE_DATABASE_URL: postgres.url("data", "data_write"),
+          ...overrides("DATA_")
+        },
+        dataPort
+      ),
+      serve(
         dashboard.make,
         { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") },
         dashboardPort
@@ -259,6 +276,7 @@ const start = Effect.fnUntraced(function* (
     ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
     ["hello", `behind the gateway at /hello (port ${sample.port}, internal port ${sample.internalPort})`],
+    ["data service", `behind the gateway at /data (port ${shelf.port}, internal port ${shelf.internalPort})`],
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]

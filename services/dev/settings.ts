@@ -9,6 +9,7 @@ interface Addresses {
   readonly admin: string
   readonly scheduler: string
   readonly monitor: string
+  readonly data: string
   readonly dashboard: string
   readonly hello: string
   /** File of the scheduler's public key. */
@@ -27,11 +28,15 @@ const read = [{ methods: ["GET", "HEAD"], action: "read" }]
 const enter = [{ action: "read" }]
 /** Bytes of a manifest, with room for its form as JSON. */
 const manifestBytes = 3 * 1024 * 1024
+/** Bytes of a file for a dataset; its answer comes when all of it is in. */
+const ingestBytes = 1024 * 1024 * 1024
+const ingestPatience = 240_000
 
 /** The content of the file; the same routes as a cluster's, with other addresses. */
 export const developmentSettings = ({
   admin,
   dashboard,
+  data,
   hello,
   helloKey,
   issuer,
@@ -54,6 +59,15 @@ export const developmentSettings = ({
     { id: "monitor", path: "/monitor", upstream: monitor, service: "monitor", rules: read },
     { id: "admin", path: "/admin", upstream: admin, service: "admin", rules: enter, maxBodyBytes: manifestBytes },
     { id: "scheduler", path: "/jobs", upstream: scheduler, service: "scheduler", rules: enter },
+    {
+      id: "data",
+      path: "/data",
+      upstream: data,
+      service: "data",
+      rules: enter,
+      maxBodyBytes: ingestBytes,
+      firstByteTimeoutMs: ingestPatience
+    },
     { id: "hello", path: "/hello", upstream: hello, service: "hello", rules: greet }
   ],
   workloads: [

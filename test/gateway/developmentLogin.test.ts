@@ -37,6 +37,7 @@ beforeAll(async () => {
     settings: developmentSettings({
       issuer: `http://localhost:${providerPort}`,
       monitor: echo.url,
+      data: echo.url,
       dashboard: echo.url,
       admin: echo.url,
       scheduler: echo.url,

@@ -71,6 +71,7 @@ describe("under deno serve", () => {
       writeSettings(join(folder, "gateway.yaml"), {
         issuer: provider.issuer,
         monitor: `http://127.0.0.1:${monitorPort}`,
+        data: "http://127.0.0.1:1",
         dashboard: "http://127.0.0.1:1",
         admin: "http://127.0.0.1:1",
         scheduler: "http://127.0.0.1:1",
