@@ -147,7 +147,9 @@ const age = Command.make(
         })
       )
     })
-).pipe(Command.withDescription("Make a pair of keys for backups: the recovery key, or with --identity-file the server's"))
+).pipe(
+  Command.withDescription("Make a pair of keys for backups: the recovery key, or with --identity-file the server's")
+)
 
 const keys = Command.make("keys").pipe(
   Command.withDescription("Manage the gateway's signing keys and the keys of backups"),

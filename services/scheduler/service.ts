@@ -88,7 +88,9 @@ const layerOf = (config: SchedulerConfig, env: Env, given: Overrides) => {
     given.kubernetes ?? (config.kubernetes === undefined ? undefined : kubernetesLayer(config.kubernetes))
   const overrides = { ...given, ...(kubernetes === undefined ? {} : { kubernetes: Layer.orDie(kubernetes) }) }
   return Layer.mergeAll(Upkeep.layer({ everySeconds: sweepSeconds, logDays: keepLogDays }), JobFeed.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(Workers.layer(config), Ticker.layer({ sweepSeconds, builtIn: builtIn(config) }), Schedules.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(Workers.layer(config), Ticker.layer({ sweepSeconds, builtIn: builtIn(config) }), Schedules.layer)
+    ),
     // Before the workers: what they claim is of kinds that are known.
     Layer.provideMerge(kindsOf(config, overrides)),
     Layer.provideMerge(backupLayer(config.backups)),

@@ -64,14 +64,22 @@ const main = async (): Promise<boolean> => {
   const folder = dataFolder()
   const sets = join(folder.path, "database-backups")
   const port = await freePorts()
-  const env = { PG_BIN: tools.bin, SCHEDULER_LEASE: "2 seconds", SCHEDULER_BACKUP_MIN_FREE_BYTES: "0", LOG_LEVEL: "Warn" }
+  const env = {
+    PG_BIN: tools.bin,
+    SCHEDULER_LEASE: "2 seconds",
+    SCHEDULER_BACKUP_MIN_FREE_BYTES: "0",
+    LOG_LEVEL: "Warn"
+  }
   const start = () => startPlatformProcess(folder.path, port, { env })
   let platform = await start()
   let writing = true
   try {
     const owner = await logIn(platform.origin, "owner")
     const source = Redacted.make(socketUrl(join(folder.path, "server/socket"), "data", "postgres"))
-    await query(source, "CREATE TABLE canary (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT now(), load text)")
+    await query(
+      source,
+      "CREATE TABLE canary (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT now(), load text)"
+    )
     await query(source, `INSERT INTO canary (load) SELECT md5(random()::text) FROM generate_series(1, ${rowsBefore})`)
     let written = 0
     const writer = (async () => {
@@ -94,7 +102,9 @@ const main = async (): Promise<boolean> => {
       })
 
     const first = await ask("database.backup")
-    await eventually("the backup runs", async () => ((await detail(first)).job.state === "available" ? undefined : true))
+    await eventually("the backup runs", async () =>
+      (await detail(first)).job.state === "available" ? undefined : true
+    )
     platform.signal("SIGKILL")
     await platform.exited
     platform = await start()
@@ -109,7 +119,9 @@ const main = async (): Promise<boolean> => {
     const proof = await ended(await ask("database.drill"))
     if (proof.job.state !== "succeeded") throw new Error(`the drill failed: ${proof.job.reason}`)
     const listed = (await owner.get("/jobs/backups")) as BackupList
-    console.log(`restored by the scheduler: ${listed.items.map(({ database, rows, state }) => `${database} ${state}, ${rows} rows`).join("; ")}`)
+    console.log(
+      `restored by the scheduler: ${listed.items.map(({ database, rows, state }) => `${database} ${state}, ${rows} rows`).join("; ")}`
+    )
 
     let canary = 0
     let pendingMigrations = 0
@@ -118,7 +130,9 @@ const main = async (): Promise<boolean> => {
         const missing = await pending(copy)
         pendingMigrations += missing.length
         if (copy.set.manifest.database === "data") {
-          canary = Number((await query(copy.url, "SELECT (extract(epoch FROM max(at)) * 1000)::float8 AS at FROM canary"))[0]!["at"])
+          canary = Number(
+            (await query(copy.url, "SELECT (extract(epoch FROM max(at)) * 1000)::float8 AS at FROM canary"))[0]!["at"]
+          )
         }
         return missing.map((name) => `the migration ${name} is pending`)
       })

@@ -35,7 +35,13 @@ const fetchInto = (folder: string, wheel: (typeof wheels)[string]): string | und
   mkdirSync(cacheFolder(), { recursive: true, mode: 0o755 })
   const partial = mkdtempSync(`${folder}.`)
   try {
-    const flags = ["--no-deps", "--only-binary=:all:", `--platform=${wheel.platform}`, "--disable-pip-version-check", "-q"]
+    const flags = [
+      "--no-deps",
+      "--only-binary=:all:",
+      `--platform=${wheel.platform}`,
+      "--disable-pip-version-check",
+      "-q"
+    ]
     const trouble = ["pip3", "pip"].map((pip) =>
       readdirSync(partial).length > 0
         ? undefined

@@ -38,7 +38,8 @@ const restorableAge = Metric.gauge("backup_last_restorable_age_seconds", {
   description: "Age of the snapshot of the newest backup that a drill has restored, by database."
 })
 
-const localOnly = "All backups lie in one folder of this installation: copy them elsewhere, or a lost disk takes them too."
+const localOnly =
+  "All backups lie in one folder of this installation: copy them elsewhere, or a lost disk takes them too."
 
 const stateOf = ({ drill }: BackupSet) => (drill === undefined ? "made" : drill.ok ? "verified" : "damaged")
 

@@ -55,7 +55,9 @@ export interface Draft {
   readonly set: string
   /** Writes one file from a stream and forces it to disk. */
   readonly write: (name: FileName, content: ReadableStream<Uint8Array>) => Promise<void>
-  readonly keep: (facts: Omit<Manifest, "files" | "set" | "format" | "database">) => Effect.Effect<BackupSet, BackupFailed>
+  readonly keep: (
+    facts: Omit<Manifest, "files" | "set" | "format" | "database">
+  ) => Effect.Effect<BackupSet, BackupFailed>
 }
 
 export const fileNames = ["dump.age", "contents.age"] as const
@@ -190,7 +192,10 @@ const makeSets = ({ folder, key, minFreeBytes }: SetsOptions) => {
 
   const list = (database: BackupDatabase) =>
     attempt(async () => {
-      const names = (await entries(database)).filter((name) => setName.test(name)).toSorted().toReversed()
+      const names = (await entries(database))
+        .filter((name) => setName.test(name))
+        .toSorted()
+        .toReversed()
       const sets = await Promise.all(names.map((name) => load(database, name)))
       return sets.flatMap((set) => set ?? [])
     })

@@ -149,7 +149,9 @@ export const readContents = Effect.fn("readContents")(function* (session: Sessio
     }))
   )
   const migrations = yield* Effect.forEach(yield* query(migrators), ({ schema }) =>
-    query(`SELECT '${String(schema)}: ' || migration_id || ' ' || name AS line FROM ${String(schema)}.effect_sql_migrations ORDER BY migration_id`)
+    query(
+      `SELECT '${String(schema)}: ' || migration_id || ' ' || name AS line FROM ${String(schema)}.effect_sql_migrations ORDER BY migration_id`
+    )
   )
   const reading: Reading = {
     databaseName: String(where["name"]),

@@ -137,7 +137,8 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
     unavailable: Effect.catchTag(fit, "ToolsMissing", ({ reason }) => Effect.succeed(reason)),
     make: Effect.fn("DatabaseBackups.make")(function* (database, jobId) {
       const url = urls[database]
-      if (url === undefined) return yield* new BackupFailed({ reason: `no way to the ${database} database is configured` })
+      if (url === undefined)
+        return yield* new BackupFailed({ reason: `no way to the ${database} database is configured` })
       const made = (yield* sets.list(database)).find(({ manifest }) => manifest.jobId === jobId)
       if (made !== undefined) return made
       return yield* Effect.scoped(take(database, url, jobId)).pipe(
@@ -146,4 +147,3 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
     })
   })
 })
-

@@ -108,7 +108,13 @@ const makeTools = ({ folder, path }: ToolsOptions) => {
     const looking = (async () => {
       for (const one of folders) {
         const file = join(one, tool)
-        if (await access(file, constants.X_OK).then(() => true, () => false)) return file
+        if (
+          await access(file, constants.X_OK).then(
+            () => true,
+            () => false
+          )
+        )
+          return file
       }
       // Looked for again the next time: it may be installed meanwhile.
       known.delete(tool)
@@ -164,7 +170,10 @@ const makeTools = ({ folder, path }: ToolsOptions) => {
       complaints: () =>
         Object.entries(env)
           .filter(([key]) => key === "PGPASSWORD")
-          .reduce((text, [, secret]) => (secret === "" ? text : text.replaceAll(secret, "<redacted>")), redact(complaint))
+          .reduce(
+            (text, [, secret]) => (secret === "" ? text : text.replaceAll(secret, "<redacted>")),
+            redact(complaint)
+          )
           .trim()
           .split("\n")
           .slice(-8)
@@ -174,19 +183,16 @@ const makeTools = ({ folder, path }: ToolsOptions) => {
     return running
   })
 
-  const versionOf = Effect.fnUntraced(
-    function* (tool: Tool) {
-      const running = yield* start({ tool, args: ["--version"] })
-      const text = yield* Effect.promise(() => new Response(running.stdout).text())
-      const code = yield* Effect.promise(() => running.ended)
-      const version = /\(PostgreSQL\) (\d+(?:\.\d+)?)/u.exec(text)?.[1]
-      if (code !== 0 || version === undefined) {
-        return yield* new ToolsMissing({ reason: `PostgreSQL's ${tool} cannot be run` })
-      }
-      return version
-    },
-    Effect.scoped
-  )
+  const versionOf = Effect.fnUntraced(function* (tool: Tool) {
+    const running = yield* start({ tool, args: ["--version"] })
+    const text = yield* Effect.promise(() => new Response(running.stdout).text())
+    const code = yield* Effect.promise(() => running.ended)
+    const version = /\(PostgreSQL\) (\d+(?:\.\d+)?)/u.exec(text)?.[1]
+    if (code !== 0 || version === undefined) {
+      return yield* new ToolsMissing({ reason: `PostgreSQL's ${tool} cannot be run` })
+    }
+    return version
+  }, Effect.scoped)
 
   return PostgresTools.of({
     need: Effect.fn("PostgresTools.need")(function* (...tools) {

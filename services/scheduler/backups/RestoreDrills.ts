@@ -77,19 +77,22 @@ const makeDrills = Effect.fnUntraced(function* ({ identity, inspect }: DrillOpti
   })
 
   /** Before anything is written: neither the source itself nor a server that holds anything. */
-  const refuseKnown = Effect.fnUntraced(function* (server: EmptyServer, contents: Contents) {
-    const session = yield* openSession({ url: server.url("postgres"), applicationName: "gatehouse-drill" })
-    const rows = yield* session.query(`
+  const refuseKnown = Effect.fnUntraced(
+    function* (server: EmptyServer, contents: Contents) {
+      const session = yield* openSession({ url: server.url("postgres"), applicationName: "gatehouse-drill" })
+      const rows = yield* session.query(`
       SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
         (SELECT count(*)::int FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')) AS databases`)
-    if (rows[0]?.["system"] === contents.systemIdentifier) {
-      return yield* new BackupFailed({ reason: "refused: the target is the source of this backup" })
-    }
-    if (rows[0]?.["databases"] !== 0) {
-      return yield* new BackupFailed({ reason: "refused: the target holds databases already" })
-    }
-    return session
-  }, Effect.catchTag("SqlError", (error: SqlError.SqlError) => Effect.fail(ownTrouble(error))))
+      if (rows[0]?.["system"] === contents.systemIdentifier) {
+        return yield* new BackupFailed({ reason: "refused: the target is the source of this backup" })
+      }
+      if (rows[0]?.["databases"] !== 0) {
+        return yield* new BackupFailed({ reason: "refused: the target holds databases already" })
+      }
+      return session
+    },
+    Effect.catchTag("SqlError", (error: SqlError.SqlError) => Effect.fail(ownTrouble(error)))
+  )
 
   const makeRoles = Effect.fnUntraced(function* (set: BackupSet, contents: Contents, server: EmptyServer) {
     const session = yield* refuseKnown(server, contents)

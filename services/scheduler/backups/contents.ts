@@ -70,7 +70,11 @@ export const rowsOf = ({ tables }: Pick<Contents, "tables">): number => tables.r
 /** Faults that are told one by one; a wholly wrong copy would tell thousands. */
 const shown = 20
 
-const lacking = (what: string, recorded: ReadonlyArray<string>, found: ReadonlyArray<string>): ReadonlyArray<string> => {
+const lacking = (
+  what: string,
+  recorded: ReadonlyArray<string>,
+  found: ReadonlyArray<string>
+): ReadonlyArray<string> => {
   const [before, after] = [new Set(recorded), new Set(found)]
   return [
     ...recorded.filter((one) => !after.has(one)).map((one) => `${what} is missing: ${one}`),
@@ -123,7 +127,10 @@ export const differences = (recorded: Contents, found: Reading): ReadonlyArray<s
 const identifier = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** Statements that make the roles; without passwords, which are the Secrets' to give. */
-export const roleStatements = ({ memberships, roles }: Pick<Contents, "memberships" | "roles">): ReadonlyArray<string> => {
+export const roleStatements = ({
+  memberships,
+  roles
+}: Pick<Contents, "memberships" | "roles">): ReadonlyArray<string> => {
   const word = (on: boolean, name: string) => `${on ? "" : "NO"}${name}`
   return [
     ...roles.map(

@@ -17,7 +17,8 @@ import { Throwaway } from "./Throwaway.ts"
 const attempt = <A>(what: string, work: () => Promise<A>) =>
   Effect.tryPromise({
     try: work,
-    catch: (error) => new BackupFailed({ reason: `${what}: ${error instanceof BackupFailed ? error.reason : codeOf(error)}` })
+    catch: (error) =>
+      new BackupFailed({ reason: `${what}: ${error instanceof BackupFailed ? error.reason : codeOf(error)}` })
   })
 
 const createOnly = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
@@ -110,7 +111,9 @@ export const openByHand = Effect.fn("openByHand")(function* (path: string, ident
     const contents = yield* plain("contents.age").pipe(
       Effect.flatMap((stream) => attempt("contents.age", () => new Response(stream).text())),
       Effect.flatMap((text) => decodeContents(text)),
-      Effect.catchTag("SchemaError", () => Effect.fail(new BackupFailed({ reason: "contents.age is not what this version writes" })))
+      Effect.catchTag("SchemaError", () =>
+        Effect.fail(new BackupFailed({ reason: "contents.age is not what this version writes" }))
+      )
     )
     const roles = `${roleStatements(contents).join(";\n")};\n`
     yield* writeNew(join(out, "roles.sql"), new Blob([roles]).stream())

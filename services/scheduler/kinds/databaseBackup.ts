@@ -56,8 +56,5 @@ const makeHandler = Effect.gen(function* () {
   })
 })
 
-export const databaseBackup: Layer.Layer<
-  never,
-  never,
-  BackupReport | BackupSets | DatabaseBackups | JobHandlers
-> = Layer.effectDiscard(makeHandler)
+export const databaseBackup: Layer.Layer<never, never, BackupReport | BackupSets | DatabaseBackups | JobHandlers> =
+  Layer.effectDiscard(makeHandler)

@@ -105,9 +105,13 @@ describe("a backup", () => {
   })
 
   test("has sums that sha256sum can check", () => {
-    for (const line of readFileSync(join(folderOf(first), "SHA256SUMS"), "utf8").trim().split("\n")) {
+    for (const line of readFileSync(join(folderOf(first), "SHA256SUMS"), "utf8")
+      .trim()
+      .split("\n")) {
       const [sum, name] = line.split("  ") as [string, string]
-      const found = createHash("sha256").update(readFileSync(join(folderOf(first), name))).digest("hex")
+      const found = createHash("sha256")
+        .update(readFileSync(join(folderOf(first), name)))
+        .digest("hex")
       expect([name, found]).toEqual([name, sum])
     }
   })
@@ -127,9 +131,11 @@ describe("a backup", () => {
   test("that does not fit on the disk is none, and says why", async () => {
     const full = backupsIn(at, { url: database.superuserUrl, minFreeBytes: Number.MAX_SAFE_INTEGER })
     const before = readdirSync(join(at.folder, "logging")).length
-    expect(await full.runPromise(Effect.flip(DatabaseBackups.use((all) => all.make("logging", "full"))))).toMatchObject({
-      message: "the disk is full"
-    })
+    expect(await full.runPromise(Effect.flip(DatabaseBackups.use((all) => all.make("logging", "full"))))).toMatchObject(
+      {
+        message: "the disk is full"
+      }
+    )
     await full.dispose()
     expect(readdirSync(join(at.folder, "logging"))).toHaveLength(before)
   })
@@ -141,7 +147,9 @@ describe("a backup", () => {
     mountSmall(mounted.folder, "192k")
     const its = backupsIn(mounted, { url: database.superuserUrl })
     try {
-      await database.query("CREATE TABLE jobs.noise AS SELECT gen_random_bytes FROM (SELECT sha512((n * random())::text::bytea) AS gen_random_bytes FROM generate_series(1, 8000) AS n) AS noise")
+      await database.query(
+        "CREATE TABLE jobs.noise AS SELECT gen_random_bytes FROM (SELECT sha512((n * random())::text::bytea) AS gen_random_bytes FROM generate_series(1, 8000) AS n) AS noise"
+      )
       const error = await its.runPromise(Effect.flip(DatabaseBackups.use((all) => all.make("logging", "small"))))
       expect(error.message).toBe("the disk is full")
       expect(readdirSync(join(mounted.folder, "logging"))).toEqual([])

@@ -82,4 +82,7 @@ const canMount = (() => {
   return able
 })()
 /** Tests that fill a disk. */
-export const withDisk = skipUnless(bin !== "" && canMount, bin === "" ? "no PostgreSQL tools" : "a small disk needs root")
+export const withDisk = skipUnless(
+  bin !== "" && canMount,
+  bin === "" ? "no PostgreSQL tools" : "a small disk needs root"
+)

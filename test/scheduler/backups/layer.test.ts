@@ -34,7 +34,10 @@ withTools.describe("a scheduler that backs up", () => {
   beforeAll(async () => {
     at = await place()
     const database = await freshDatabase("logging", "scheduler")
-    scheduler = await startScheduler({}, { ...settings(at, database.superuserUrl, bin), SCHEDULER_DATABASE_URL: database.url })
+    scheduler = await startScheduler(
+      {},
+      { ...settings(at, database.superuserUrl, bin), SCHEDULER_DATABASE_URL: database.url }
+    )
   }, 60_000)
   afterAll(async () => {
     await scheduler.stop()
@@ -57,7 +60,9 @@ withTools.describe("a scheduler that backs up", () => {
     expect(result).toMatchObject({ restored: [{ database: "logging", set: before.items[0]!.id }] })
     const after = await listOf(scheduler)
     expect(after.items).toMatchObject([{ state: "verified", drill: { faults: [] } }])
-    expect(after.databases.find(({ database }) => database === "logging")?.restorableAgeSeconds).toBeGreaterThanOrEqual(0)
+    expect(after.databases.find(({ database }) => database === "logging")?.restorableAgeSeconds).toBeGreaterThanOrEqual(
+      0
+    )
     expect(await metricsOf(scheduler)).toMatch(/^backup_last_restorable_age_seconds\{database="logging"\} \d/mu)
   })
 
