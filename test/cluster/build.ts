@@ -22,7 +22,8 @@ const days = 24 * 60 * 60 * 1000
 /** A build that nothing used for so long makes room. */
 const keepUnused = 14 * days
 
-const cacheFolder = () => {
+/** Where builds and downloads lie, outside the checkout. */
+export const cacheFolder = () => {
   const own = process.env["GATEHOUSE_CACHE"]
   const user = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache")
   return join(own || join(user, "gatehouse"), "cluster")
