@@ -254,14 +254,14 @@ check_backups() {
   fi
   newest=$(echo "$states" | head -n 1)
   case "$newest" in
-    '') finding R2 "there is no backup set" "see that the scheduler's backup job runs" ;;
+    '') finding R2 "there is no backup set" "keep what is applied: gatehouse-keep" ;;
     *' whole')
       set=$folder/${newest% whole}
-      [ -z "$(find "$set/SHA256SUMS" -mmin +1560)" ] ||
-        finding R2 "the newest backup set is older than 26 hours" "see that the scheduler's backup job runs"
+      [ -z "$(find "$set/SHA256SUMS" -mtime +35)" ] ||
+        finding R2 "the newest backup set is older than 35 days" "keep what is applied: gatehouse-keep"
       [ "$(readlink "$folder/current")" = "${newest% whole}" ] || [ "$(readlink -f "$folder/current")" = "$(readlink -f "$set")" ] ||
         finding R2 "current does not lead to the newest backup set" "ln -sfn ${newest% whole} /opt/k8s-backups/current" ;;
-    *) finding R2 "the newest backup set, $newest" "take a new one; gatehouse-recover uses the one before" ;;
+    *) finding R2 "the newest backup set, $newest" "keep what is applied anew: gatehouse-keep; recovery takes the one before" ;;
   esac
 }
 

@@ -44,6 +44,7 @@ gatehouse-check.timer|/etc/systemd/system/gatehouse-check.timer|644
 sshd.conf|/etc/ssh/sshd_config.d/00-gatehouse.conf|644
 logrotate.conf|/etc/logrotate.d/gatehouse|644
 gatehouse-recover|/usr/local/sbin/gatehouse-recover|755
+gatehouse-keep|/usr/local/sbin/gatehouse-keep|755
 FILES
 }
 
@@ -143,7 +144,7 @@ FILES
   # The check needs what it compares with, later too.
   for source in "$here"/*; do
     mode=644
-    case "$source" in *.sh | */gatehouse-recover) mode=755 ;; esac
+    case "$source" in *.sh | */gatehouse-recover | */gatehouse-keep) mode=755 ;; esac
     put "$source" "/usr/local/share/gatehouse/host/${source##*/}" "$mode"
   done
   [ -f "$root/etc/systemd/system/k3s.service" ] || put "$here/k3s.service" /etc/systemd/system/k3s.service 644

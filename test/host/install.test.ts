@@ -8,7 +8,8 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync
+  symlinkSync,
+  utimesSync
 } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect } from "bun:test"
@@ -206,6 +207,14 @@ const defects: Readonly<Record<string, ReadonlyArray<Defect>>> = {
   ],
   backups: [
     ["the backups are open", ["R2"], (root) => chmodSync(join(root, "opt/k8s-backups"), 0o755)],
+    [
+      "the newest backup is old",
+      ["R2"],
+      (root) => {
+        const then = new Date(Date.now() - 40 * 86_400_000)
+        utimesSync(join(root, `${set}/SHA256SUMS`), then, then)
+      }
+    ],
     ["there is no backup", ["R2"], (root) => rmSync(join(root, set), { recursive: true })],
     ["the newest backup is damaged", ["R2"], (root) => appendFileSync(join(root, `${set}/prod.yaml`), "#")],
     [
