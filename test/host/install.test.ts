@@ -23,7 +23,8 @@ import {
   type HostRoot,
   installation,
   installer,
-  put
+  put,
+  run
 } from "#test/host/hostRoot.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 
@@ -272,6 +273,23 @@ describe("check", () => {
     const { stdout } = await check(root.path, "--diff")
     root.remove()
     expect(stdout).toMatch(/^FILE: .*\n(?: {2}.*\n)*? {2}-\s+enforce: privileged\n {2}\+\s+enforce: restricted\n/u)
+  })
+
+  test("reads the kernel's values as the kernel gives them: once, from the start", async () => {
+    const root = copyOf(good)
+    // The machine's own, of more than one digit, behind the path that the check looks at.
+    const path = "kernel/pid_max"
+    const value = readFileSync(`/proc/sys/${path}`, "utf8").trim()
+    expect(value.length).toBeGreaterThan(1)
+    const host = join(root.path, "host")
+    cpSync(hostFolder, host, { recursive: true })
+    appendFileSync(join(host, "90-gatehouse.conf"), `kernel.pid_max = ${value}\nkernel.threads-max = 1\n`)
+    rmSync(join(root.path, "proc"), { recursive: true })
+    symlinkSync("/proc", join(root.path, "proc"))
+    const { stdout } = await run([join(host, "install.sh"), "check", "--root", root.path])
+    root.remove()
+    expect(stdout).not.toContain("kernel.pid_max")
+    expect(stdout).toContain("KERNEL: kernel.threads-max is not 1")
   })
 
   test("changes nothing", async () => {
