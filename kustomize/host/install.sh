@@ -111,8 +111,12 @@ starts_with() {
   }
 }
 
-install_host() {
+# What others may not read would look as if it were missing.
+as_root() {
   [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "this needs root"
+}
+
+install_host() {
   # All that can be wrong is looked at before anything is written.
   if [ "$sshd" = yes ] && [ ! -f "$root/etc/ssh/sshd_config.d/00-gatehouse.conf" ]; then
     somebody_has_a_shell ||
@@ -227,13 +231,20 @@ done
 recovery_keys=$root/etc/gatehouse/recovery_keys
 copies=$root/etc/gatehouse/off-host-copies
 case "$verb" in
-  install) install_host ;;
+  install)
+    as_root
+    install_host
+    ;;
   check)
+    as_root
     # shellcheck source=check.sh
     . "$here/check.sh"
     check
     ;;
-  record) record_copy ;;
+  record)
+    as_root
+    record_copy
+    ;;
   --help | -h | help) usage ;;
   *) usage >&2 && exit 2 ;;
 esac
