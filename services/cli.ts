@@ -125,9 +125,69 @@ const rotate = Command.make(
     })
 ).pipe(Command.withDescription("Promote the next signing key (needs the gateway's environment)"))
 
+const age = Command.make(
+  "age",
+  {
+    identityFile: Flag.String("identity-file").pipe(
+      Flag.optional,
+      Flag.withDescription("Write the secret key there instead of showing it: for the server's own key")
+    ),
+    recipientFile: Flag.String("recipient-file").pipe(
+      Flag.optional,
+      Flag.withDescription("Write the public key there; where that file is already, no key is made")
+    )
+  },
+  ({ identityFile, recipientFile }) =>
+    Effect.gen(function* () {
+      const { makeKeys } = yield* Effect.promise(() => import("#scheduler/backups/offline.ts"))
+      yield* say(
+        yield* makeKeys({
+          identityFile: Option.getOrUndefined(identityFile),
+          recipientFile: Option.getOrUndefined(recipientFile)
+        })
+      )
+    })
+).pipe(
+  Command.withDescription("Make a pair of keys for backups: the recovery key, or with --identity-file the server's")
+)
+
 const keys = Command.make("keys").pipe(
-  Command.withDescription("Manage the gateway's signing keys"),
-  Command.withSubcommands([rotate])
+  Command.withDescription("Manage the gateway's signing keys and the keys of backups"),
+  Command.withSubcommands([rotate, age])
+)
+
+const setPath = Argument.String("set").pipe(
+  Argument.withDescription("Path of a backup, <folder>/<database>/<set>; `newest` may stand for the set")
+)
+const identity = Flag.String("identity").pipe(Flag.withDescription("File of the secret key that opens it"))
+
+const backupDrill = Command.make("drill", { set: setPath, identity }, ({ identity, set }) =>
+  Effect.gen(function* () {
+    const { drillByHand } = yield* Effect.promise(() => import("#scheduler/backups/offline.ts"))
+    const record = yield* drillByHand(set, identity, processEnv())
+    yield* say(JSON.stringify(record))
+    if (!record.ok) return yield* Effect.fail(new Error("the backup cannot be restored"))
+  })
+).pipe(Command.withDescription("Restore a backup into a throwaway Postgres and compare every row; needs no platform"))
+
+const backupOpen = Command.make(
+  "open",
+  { set: setPath, identity, out: Flag.String("out").pipe(Flag.withDescription("A folder that is not there yet")) },
+  ({ identity, out, set }) =>
+    Effect.gen(function* () {
+      const { openByHand } = yield* Effect.promise(() => import("#scheduler/backups/offline.ts"))
+      const manifest = yield* openByHand(set, identity, resolve(out))
+      yield* say(
+        `${manifest.database} of ${manifest.takenAt}: ${manifest.tables} tables, ${manifest.rows} rows, in the clear in ${out}\n\n` +
+          `psql -v ON_ERROR_STOP=1 -f ${out}/roles.sql postgres\n` +
+          `pg_restore --create --exit-on-error -d postgres ${out}/dump.pgc`
+      )
+    })
+).pipe(Command.withDescription("Open a backup for a real restore: roles.sql and dump.pgc"))
+
+const backup = Command.make("backup").pipe(
+  Command.withDescription("Backups of the databases by hand; the scheduler makes and proves them by itself"),
+  Command.withSubcommands([backupDrill, backupOpen])
 )
 
 const secretsInit = Command.make(
@@ -188,10 +248,12 @@ const gatehouse = Command.make("gatehouse").pipe(
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("data", "Shared data: catalogue, rows, read-only SQL, ingest", () => import("#data/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    service("hello", "The sample: a microservice of one's own, as small as it gets", () => import("#hello/service.ts")),
     dataSetup,
     check,
     keys,
-    secrets
+    secrets,
+    backup
   ])
 )
 

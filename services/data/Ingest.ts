@@ -12,7 +12,13 @@ import { ingestSource, type SourceRow } from "./ingestSource.ts"
 import { applyStatement, conflictOf, quoted } from "./rows/statements.ts"
 import { Sessions, type Work } from "./Sessions.ts"
 
-export type IngestFailure = Failure | IngestRejected | InvalidInput | MalformedRequest | PayloadTooLarge | TooManyQueries
+export type IngestFailure =
+  | Failure
+  | IngestRejected
+  | InvalidInput
+  | MalformedRequest
+  | PayloadTooLarge
+  | TooManyQueries
 
 export interface IngestAsked {
   readonly schema: string
@@ -112,7 +118,12 @@ const makeIngest = (limits: Limits) =>
     })
 
     /** Applies lines from `from` to `to`; a failed part is halved until the bad lines stand alone. */
-    const apply = Effect.fnUntraced(function* (work: Work, text: string, rejects: Rejects, lines: ReadonlyArray<number>) {
+    const apply = Effect.fnUntraced(function* (
+      work: Work,
+      text: string,
+      rejects: Rejects,
+      lines: ReadonlyArray<number>
+    ) {
       const waiting: Array<ReadonlyArray<number>> = [lines]
       let written = 0
       for (let part = waiting.pop(); part !== undefined; part = waiting.pop()) {
@@ -165,7 +176,9 @@ const makeIngest = (limits: Limits) =>
         const fingerprint = `${asked.schema}.${asked.table} ${asked.mode} ${String(asked.skip)} ${source.digest()}`
         if (asked.key !== undefined) {
           // Two with the same key take turns, so that the second finds the first one's answer.
-          yield* work.rows("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", [JSON.stringify([caller.userId, asked.key])])
+          yield* work.rows("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", [
+            JSON.stringify([caller.userId, asked.key])
+          ])
           const known = yield* remembered(work, caller.userId, asked.key, fingerprint)
           if (known !== undefined) return known
         }
@@ -202,12 +215,10 @@ const makeIngest = (limits: Limits) =>
         }
         if (asked.key !== undefined) {
           yield* work.rows(`DELETE FROM gw.ingest WHERE at < now() - interval '${keptKeysDays} days'`)
-          yield* work.rows("INSERT INTO gw.ingest (principal, key, fingerprint, answer) VALUES ($1, $2, $3, $4::text::jsonb)", [
-            caller.userId,
-            asked.key,
-            fingerprint,
-            JSON.stringify(found)
-          ])
+          yield* work.rows(
+            "INSERT INTO gw.ingest (principal, key, fingerprint, answer) VALUES ($1, $2, $3, $4::text::jsonb)",
+            [caller.userId, asked.key, fingerprint, JSON.stringify(found)]
+          )
         }
         yield* work.commit
         return found
@@ -242,7 +253,8 @@ const faultOf = ({ line, reason }: Reject) => ({ pointer: "", detail: reason, li
 
 const refused = (detail: string) => new InvalidInput({ errors: [{ pointer: "/query/mode", detail }] })
 
-const namesOf = ({ json }: SourceRow): ReadonlyArray<string> => (json === undefined ? [] : Object.keys(JSON.parse(json)))
+const namesOf = ({ json }: SourceRow): ReadonlyArray<string> =>
+  json === undefined ? [] : Object.keys(JSON.parse(json))
 
 const checkColumns = Effect.fnUntraced(function* (dataset: Dataset, columns: ReadonlyArray<string>) {
   const errors = columns.flatMap((name) => {

@@ -9,9 +9,7 @@ export class Memberships extends Context.Service<
   Memberships,
   {
     /** The tenants of a caller, their own and those of their roles; `*` among them means all. */
-    readonly of: (
-      principal: Pick<Principal, "userId" | "roles">
-    ) => Effect.Effect<ReadonlyArray<string>, Unavailable>
+    readonly of: (principal: Pick<Principal, "userId" | "roles">) => Effect.Effect<ReadonlyArray<string>, Unavailable>
     readonly list: Effect.Effect<ReadonlyArray<Membership>, Unavailable>
     /** Gives a person or a role exactly these tenants; none takes all away. */
     readonly set: (membership: Membership) => Effect.Effect<void, Unavailable>

@@ -92,7 +92,10 @@ const makeQueries = (own: Limits) =>
       }
       const twice = columns.find(({ name }, index) => columns.findIndex((one) => one.name === name) !== index)
       if (twice !== undefined) {
-        return yield* new StatementInvalid({ detail: `two columns are named ${twice.name}: rename one with AS`, state: "42701" })
+        return yield* new StatementInvalid({
+          detail: `two columns are named ${twice.name}: rename one with AS`,
+          state: "42701"
+        })
       }
       return columns
     })
@@ -108,7 +111,9 @@ const makeQueries = (own: Limits) =>
       if (kind === "explain") {
         const shown = yield* work.rows(text, paramsOf(query))
         const name = "QUERY PLAN"
-        const cells = shown.map((row) => Object.values(row)[0]).map((cell) => (typeof cell === "string" ? cell : JSON.stringify(cell)))
+        const cells = shown
+          .map((row) => Object.values(row)[0])
+          .map((cell) => (typeof cell === "string" ? cell : JSON.stringify(cell)))
         const rows = cells.map((cell) => (format === "csv" ? csvLine([cell]) : JSON.stringify({ [name]: cell })))
         return { columns: [{ name, type: "text" }], rows: Stream.fromIterable(rows) } satisfies Source
       }
@@ -123,12 +128,18 @@ const makeQueries = (own: Limits) =>
         const names = columns.map((_, index) => `c${index}`)
         const statement = `SELECT ARRAY[${names.map((name) => `${name}::text`).join(", ")}] AS line
           FROM ${within(text)} (${names.join(", ")})${most}`
-        return { columns, rows: work.records(statement, paramsOf(query)).pipe(
-          Stream.map(({ line }) => csvLine(Array.isArray(line) ? line : []))
-        ) } satisfies Source
+        return {
+          columns,
+          rows: work
+            .records(statement, paramsOf(query))
+            .pipe(Stream.map(({ line }) => csvLine(Array.isArray(line) ? line : [])))
+        } satisfies Source
       }
       const statement = `SELECT row_to_json(${alias}.*)::text AS line FROM ${within(text)}${most}`
-      return { columns, rows: work.records(statement, paramsOf(query)).pipe(Stream.map(({ line }) => String(line))) } satisfies Source
+      return {
+        columns,
+        rows: work.records(statement, paramsOf(query)).pipe(Stream.map(({ line }) => String(line)))
+      } satisfies Source
     })
 
     const begin = Effect.fnUntraced(function* (caller: Caller, query: Query, limits: Lowered) {

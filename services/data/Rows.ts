@@ -71,9 +71,19 @@ export class Rows extends Context.Service<
       format: Format
     ) => Effect.Effect<Page, RowsFailure>
     /** Inserts the rows of a JSON body, an object or an array of objects with the same keys; all or none. */
-    readonly insert: (caller: Caller, asked: Asked, prefer: Preferences, body: string) => Effect.Effect<Written, RowsFailure>
+    readonly insert: (
+      caller: Caller,
+      asked: Asked,
+      prefer: Preferences,
+      body: string
+    ) => Effect.Effect<Written, RowsFailure>
     /** Sets columns of the rows that the filters name; without a filter it is refused. */
-    readonly update: (caller: Caller, asked: Asked, prefer: Preferences, body: string) => Effect.Effect<Written, RowsFailure>
+    readonly update: (
+      caller: Caller,
+      asked: Asked,
+      prefer: Preferences,
+      body: string
+    ) => Effect.Effect<Written, RowsFailure>
     /** Deletes the rows that the filters name; without a filter it is refused. */
     readonly remove: (caller: Caller, asked: Asked, prefer: Preferences) => Effect.Effect<Written, RowsFailure>
   }
@@ -148,7 +158,13 @@ const makeRows = (limits: Limits) =>
           const count = prefer.count === undefined ? undefined : yield* countOf(work, dataset, request, prefer.count)
           const columns = builder.names().map((name) => ({ name, type: "" }))
           const truncated = more && rows.length < (request.limit ?? Infinity)
-          return { columns, rows, truncated, count, cursor: more && place !== undefined ? builder.cursorOf(place) : undefined }
+          return {
+            columns,
+            rows,
+            truncated,
+            count,
+            cursor: more && place !== undefined ? builder.cursorOf(place) : undefined
+          }
         })
       )
     })
@@ -167,7 +183,12 @@ const makeRows = (limits: Limits) =>
       return dataset
     })
 
-    const write = Effect.fnUntraced(function* (caller: Caller, dataset: Dataset, statement: Statement, representation: boolean) {
+    const write = Effect.fnUntraced(function* (
+      caller: Caller,
+      dataset: Dataset,
+      statement: Statement,
+      representation: boolean
+    ) {
       const written = yield* inTime(
         Effect.gen(function* () {
           const work = yield* begin("write", caller)
@@ -175,7 +196,10 @@ const makeRows = (limits: Limits) =>
           const rows = representation ? lines.map(String) : []
           const bytes = rows.reduce((sum, row) => sum + Buffer.byteLength(row), 0)
           if (bytes > limits.maxBytes) {
-            return yield* new LimitExceeded({ detail: "the rows are more than an answer holds; nothing was changed", state: "" })
+            return yield* new LimitExceeded({
+              detail: "the rows are more than an answer holds; nothing was changed",
+              state: ""
+            })
           }
           yield* work.commit
           return { count: lines.length, rows }
@@ -193,7 +217,10 @@ const makeRows = (limits: Limits) =>
         const columns = yield* readRowsBody(body, dataset, "many")
         const key = asked.request.onConflict ?? dataset.primaryKey
         if (prefer.resolution !== undefined && key.length === 0) {
-          return yield* refused("/query/on_conflict", "the dataset has no primary key: name the columns that make a row unique")
+          return yield* refused(
+            "/query/on_conflict",
+            "the dataset has no primary key: name the columns that make a row unique"
+          )
         }
         const statement = yield* building(() => {
           const builder = new Builder(dataset, asked.request)
@@ -208,7 +235,11 @@ const makeRows = (limits: Limits) =>
         if (asked.request.filters.length === 0) return yield* refused("/query", "an update needs a filter")
         const columns = yield* readRowsBody(body, dataset, "one")
         const statement = yield* building(() =>
-          updateRows(new Builder(dataset, asked.request), { columns, json: body, representation: prefer.representation })
+          updateRows(new Builder(dataset, asked.request), {
+            columns,
+            json: body,
+            representation: prefer.representation
+          })
         )
         return yield* write(caller, dataset, statement, prefer.representation)
       }),

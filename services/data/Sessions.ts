@@ -130,4 +130,3 @@ const makeSessions = (options: Options) =>
 
     return Sessions.of({ open })
   })
-

@@ -73,7 +73,10 @@ const makeParser = Effect.gen(function* () {
   const bytes = yield* Effect.promise(wasmBytes)
   const fresh = Effect.promise(() => load({ wasmBinary: bytes }))
   let module = yield* fresh
-  const unreadable = new StatementInvalid({ detail: "the statement is too deep or too long to be read", state: "54001" })
+  const unreadable = new StatementInvalid({
+    detail: "the statement is too deep or too long to be read",
+    state: "54001"
+  })
 
   return SqlParser.of({
     parse: Effect.fnUntraced(function* (text) {

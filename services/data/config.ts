@@ -27,7 +27,9 @@ const roleOf = (url: string): string | undefined => {
 const urlOf = (key: string, role: string) =>
   secret(key).pipe(
     Config.mapEffect((url) =>
-      roleOf(Redacted.value(url)) === role ? Effect.succeed(url) : invalid(key, `not a database URL of the role ${role}`)
+      roleOf(Redacted.value(url)) === role
+        ? Effect.succeed(url)
+        : invalid(key, `not a database URL of the role ${role}`)
     )
   )
 

@@ -83,7 +83,8 @@ export const failureOf = (error: SqlError.SqlError): Failure => {
   const conflict = conflicts[state]
   if (conflict !== undefined) return new Conflict({ detail: `${conflict} (SQLSTATE ${state})` })
   // Claims that the instance does not take are a fault of ours or an attack, never the caller's input.
-  if (state === "28000") return new Forbidden({ detail: "the claims of this session are not accepted (SQLSTATE 28000)" })
+  if (state === "28000")
+    return new Forbidden({ detail: "the claims of this session are not accepted (SQLSTATE 28000)" })
   // The driver gives such a session up before it has read the row.
   if (state === "" && message.includes("exceeds maxMessageSize")) {
     return new LimitExceeded({ detail: "one row is larger than 16 MiB", state })

@@ -28,7 +28,10 @@ export const formatOf = Effect.fnUntraced(function* (request: Request, offered: 
   const wanted = accept
     .split(",")
     .map((part) => {
-      const [type = "", ...parameters] = part.trim().toLowerCase().split(/\s*;\s*/u)
+      const [type = "", ...parameters] = part
+        .trim()
+        .toLowerCase()
+        .split(/\s*;\s*/u)
       const quality = parameters.find((one) => one.startsWith("q="))?.slice(2)
       return { type, quality: quality === undefined ? 1 : Number(quality) }
     })

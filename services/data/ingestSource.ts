@@ -101,7 +101,8 @@ const csvRows = async function* (
     if (!code.startsWith("CSV_")) throw error
     throw new MalformedRequest({ detail: `the file is not CSV: ${code} after line ${previous}` })
   }
-  if (header === undefined) throw new MalformedRequest({ detail: "the file is empty: its first line names the columns" })
+  if (header === undefined)
+    throw new MalformedRequest({ detail: "the file is empty: its first line names the columns" })
   if (rows.length > 0) yield rows
 }
 
@@ -130,7 +131,8 @@ const ndjsonRows = async function* (text: AsyncIterable<string>): AsyncGenerator
   for await (const piece of text) {
     const parts = (rest + piece).split("\n")
     rest = parts.pop() ?? ""
-    if (rest.length > maxRowLength) throw new MalformedRequest({ detail: `line ${line + 1} is longer than ${maxRowLength} characters` })
+    if (rest.length > maxRowLength)
+      throw new MalformedRequest({ detail: `line ${line + 1} is longer than ${maxRowLength} characters` })
     for (const part of parts) push(part)
     if (rows.length >= chunkRows) {
       yield rows
@@ -142,7 +144,11 @@ const ndjsonRows = async function* (text: AsyncIterable<string>): AsyncGenerator
 }
 
 /** The rows of a body, read as the consumer asks for them. Iterating throws MalformedRequest or PayloadTooLarge. */
-export const ingestSource = (body: ReadableStream<Uint8Array>, format: "csv" | "ndjson", limit: number): IngestSource => {
+export const ingestSource = (
+  body: ReadableStream<Uint8Array>,
+  format: "csv" | "ndjson",
+  limit: number
+): IngestSource => {
   const hash = createHash("sha256")
   let columns: ReadonlyArray<string> | undefined
   const text = utf8(measured(body, limit, hash))

@@ -47,9 +47,15 @@ const faultWithin = (root: unknown): string | undefined => {
 }
 
 /** `InsertStmt` → `INSERT`, `VariableSetStmt` → `VARIABLE SET`. */
-const spoken = (node: string) => node.replace(/Stmt$/u, "").replaceAll(/(?<=[a-z])(?=[A-Z])/gu, " ").toUpperCase()
+const spoken = (node: string) =>
+  node
+    .replace(/Stmt$/u, "")
+    .replaceAll(/(?<=[a-z])(?=[A-Z])/gu, " ")
+    .toUpperCase()
 
-const explained = (node: Readonly<Record<string, unknown>>): { readonly query: unknown } | { readonly fault: string } => {
+const explained = (
+  node: Readonly<Record<string, unknown>>
+): { readonly query: unknown } | { readonly fault: string } => {
   const options = Array.isArray(node["options"]) ? node["options"] : []
   for (const option of options) {
     const element: unknown = isNode(option) ? option["DefElem"] : undefined

@@ -45,7 +45,8 @@ export const mediaTypeOf = (request: Request): string =>
 
 /** The body of a write of rows as it came. */
 export const readRowsText = Effect.fnUntraced(function* (request: Request) {
-  if (mediaTypeOf(request) !== "application/json") return yield* new UnsupportedMediaType({ expected: "application/json" })
+  if (mediaTypeOf(request) !== "application/json")
+    return yield* new UnsupportedMediaType({ expected: "application/json" })
   return yield* Effect.tryPromise({
     try: () => readText(request, rowsBodyLimit),
     catch: (error) =>

@@ -9,7 +9,12 @@ beforeAll(async () => {
 afterAll(() => data.stop())
 
 const send = (body: BodyInit, query = "", headers: Record<string, string> = {}, table = "orders", as = "north") =>
-  data.ask(`/data/v1/ingest/sales/${table}${query}`, { method: "POST", body, as, headers: { "content-type": "text/csv", ...headers } })
+  data.ask(`/data/v1/ingest/sales/${table}${query}`, {
+    method: "POST",
+    body,
+    as,
+    headers: { "content-type": "text/csv", ...headers }
+  })
 const ndjson = { "content-type": "application/x-ndjson" }
 const orders = async (where: string, as = "north") =>
   rowsOf(await data.query(`SELECT id, amount, note FROM sales.orders WHERE ${where} ORDER BY id`, { as }))
@@ -17,7 +22,8 @@ const faults = (answer: Answered) => answer.json()["errors"] as ReadonlyArray<{ 
 
 describe("POST /data/v1/ingest", () => {
   test("appends CSV: quotes, line ends, a byte order mark, null and the empty text", async () => {
-    const csv = '\uFEFFid,tenant,sku,amount,note\r\n1000,north,a,1,"two\r\nlines, ""quoted"""\r\n1001,north,b,2,\r\n1002,north,c,3,""\r\n'
+    const csv =
+      '\uFEFFid,tenant,sku,amount,note\r\n1000,north,a,1,"two\r\nlines, ""quoted"""\r\n1001,north,b,2,\r\n1002,north,c,3,""\r\n'
     const answer = await send(csv)
     expect([answer.status, answer.json()]).toEqual([
       200,
@@ -31,7 +37,8 @@ describe("POST /data/v1/ingest", () => {
   })
 
   test("appends NDJSON, in whatever pieces it comes", async () => {
-    const text = '{"tenant":"north","id":1100,"sku":"a","amount":1,"note":"ü 👋"}\n\n{"tenant":"north","id":1101,"sku":"b","amount":2,"note":null}'
+    const text =
+      '{"tenant":"north","id":1100,"sku":"a","amount":1,"note":"ü 👋"}\n\n{"tenant":"north","id":1101,"sku":"b","amount":2,"note":null}'
     const bytes = new TextEncoder().encode(text)
     const body = new ReadableStream<Uint8Array>({
       start(controller) {
@@ -65,29 +72,39 @@ describe("POST /data/v1/ingest", () => {
     ].join("\n")
     const answer = await send(csv)
     expect([answer.status, answer.json()["code"]]).toEqual([422, "ingest_rejected"])
-    expect(faults(answer).map(({ line }) => line).toSorted((a, b) => a - b)).toEqual([3, 6, 7, 8, 9, 10, 11])
+    expect(
+      faults(answer)
+        .map(({ line }) => line)
+        .toSorted((a, b) => a - b)
+    ).toEqual([3, 6, 7, 8, 9, 10, 11])
     expect(faults(answer).find(({ line }) => line === 6)!.detail).toContain("referred to")
     expect(answer.json()["detail"]).toContain("7 of 10 rows")
     expect(await orders("true")).toEqual(before)
-    const lines = await send('{"tenant":"north","sku":"a","amount":1}\nnot json\n[1]\n{"tenant":"north","sku":"a","amount":"x"}', "", ndjson)
-    expect(faults(lines).map(({ line }) => line).toSorted()).toEqual([2, 3, 4])
+    const lines = await send(
+      '{"tenant":"north","sku":"a","amount":1}\nnot json\n[1]\n{"tenant":"north","sku":"a","amount":"x"}',
+      "",
+      ndjson
+    )
+    expect(
+      faults(lines)
+        .map(({ line }) => line)
+        .toSorted()
+    ).toEqual([2, 3, 4])
     expect(await orders("true")).toEqual(before)
   })
 
   test("leaves bad rows out if that is asked for", async () => {
-    const answer = await send("id,tenant,sku,amount\n1300,north,a,1\n1301,north,a,x\n1302,north,a,3\n", "?on_error=skip")
+    const answer = await send(
+      "id,tenant,sku,amount\n1300,north,a,1\n1301,north,a,x\n1302,north,a,3\n",
+      "?on_error=skip"
+    )
     expect(answer.json()).toMatchObject({ read: 3, written: 2, rejected: 1, changed: true })
     expect(answer.json()["rejects"]).toMatchObject([{ line: 3 }])
     expect((await orders("id BETWEEN 1300 AND 1302")).map(({ id }) => id)).toEqual([1300, 1302])
   })
 
   test("upserts by the primary key, twice in one file too", async () => {
-    const answer = await send(
-      "sku,name,price\na,Apple,2.50\nd,Dish,7\nd,Dish,8\n",
-      "?mode=upsert",
-      {},
-      "products"
-    )
+    const answer = await send("sku,name,price\na,Apple,2.50\nd,Dish,7\nd,Dish,8\n", "?mode=upsert", {}, "products")
     expect(answer.json()).toMatchObject({ read: 3, written: 3, rejected: 0 })
     expect(rowsOf(await data.query("SELECT sku, price::text FROM sales.products ORDER BY sku"))).toEqual([
       { sku: "a", price: "2.50" },

@@ -17,10 +17,21 @@ describe("POST /data/v1/query", () => {
     expect(rowsOf(await data.query(sql, { as: "somebody", roles: ["owner"] })).length).toBe(2)
   })
   test("x", async () => {
-    console.log((await data.query("SELECT 9007199254740993::int8 AS big, now() AS t, ARRAY[1,2] a, null n, true b")).text)
+    console.log(
+      (await data.query("SELECT 9007199254740993::int8 AS big, now() AS t, ARRAY[1,2] a, null n, true b")).text
+    )
     console.log((await data.ask("/data/v1/catalog")).text)
     console.log((await data.query("SELECT set_config('gw.claims','x',false)")).text)
-    console.log((await data.query("SELECT * FROM sales.orders", { headers: { accept: "text/csv" }, more: { export: true } })).text)
-    console.log((await data.query("SELECT id, 1/(id-30) FROM sales.orders", { headers: { accept: "application/x-ndjson" }, more: { export: true } })).text)
+    console.log(
+      (await data.query("SELECT * FROM sales.orders", { headers: { accept: "text/csv" }, more: { export: true } })).text
+    )
+    console.log(
+      (
+        await data.query("SELECT id, 1/(id-30) FROM sales.orders", {
+          headers: { accept: "application/x-ndjson" },
+          more: { export: true }
+        })
+      ).text
+    )
   })
 })

@@ -15,7 +15,12 @@ const list = (answer: Answered) => {
 }
 const ids = async (query: string, as = "north") =>
   list(await data.ask(`${orders}?select=id&order=id&${query}`, { as })).map(({ id }) => id)
-const send = (method: string, path: string, json?: unknown, more: { prefer?: string; as?: string; scope?: string } = {}) =>
+const send = (
+  method: string,
+  path: string,
+  json?: unknown,
+  more: { prefer?: string; as?: string; scope?: string } = {}
+) =>
   data.ask(path, {
     method,
     ...(json === undefined ? {} : { json }),
@@ -71,7 +76,16 @@ describe("GET rows", () => {
   })
 
   test("pages by cursor through every order, nulls included, each row once", async () => {
-    for (const order of ["id", "id.desc", "note", "note.desc", "note.nullsfirst", "note.desc.nullslast", "sku,note.desc", "doubled.desc"]) {
+    for (const order of [
+      "id",
+      "id.desc",
+      "note",
+      "note.desc",
+      "note.nullsfirst",
+      "note.desc.nullslast",
+      "sku,note.desc",
+      "doubled.desc"
+    ]) {
       const seen: Array<unknown> = []
       let cursor: string | null = null
       do {
@@ -86,7 +100,9 @@ describe("GET rows", () => {
   })
 
   test("pages by offset and counts as asked", async () => {
-    const answer = await data.ask(`${orders}?select=id&order=id&limit=3&offset=6&amount=gt.4`, { headers: { prefer: "count=exact" } })
+    const answer = await data.ask(`${orders}?select=id&order=id&limit=3&offset=6&amount=gt.4`, {
+      headers: { prefer: "count=exact" }
+    })
     expect(list(answer).map(({ id }) => id)).toEqual([18, 20, 22])
     expect(answer.headers.get("content-range")).toBe("6-8/18")
     const planned = await data.ask(`${orders}?limit=1`, { headers: { prefer: "count=planned" } })
@@ -98,7 +114,9 @@ describe("GET rows", () => {
   test("answers as CSV and as NDJSON with an end", async () => {
     const csv = await data.ask("/data/v1/rows/sales/products?order=sku", { headers: { accept: "text/csv" } })
     expect(csv.text).toBe('sku,name,price\r\na,Apple,1.50\r\nb,"Book, ""big""",20.00\r\nc,Cup,5.00\r\n')
-    const ndjson = await data.ask("/data/v1/rows/sales/products?select=sku&order=sku", { headers: { accept: "application/x-ndjson" } })
+    const ndjson = await data.ask("/data/v1/rows/sales/products?select=sku&order=sku", {
+      headers: { accept: "application/x-ndjson" }
+    })
     expect(ndjson.text.split("\n").slice(0, 3)).toEqual(['{"sku":"a"}', '{"sku":"b"}', '{"sku":"c"}'])
     expect(ndjson.text.split("\n")[3]).toStartWith('{"$end":{"rows":3,')
     const other = await data.ask(orders, { headers: { accept: "image/png" } })
@@ -139,7 +157,7 @@ describe("GET rows", () => {
     for (const query of [
       `${encodeURIComponent('id" = 1 OR true --')}=eq.1`,
       `select=${encodeURIComponent('id" FROM sales.orders --')}`,
-      `order=${encodeURIComponent('id; DROP TABLE sales.orders')}`,
+      `order=${encodeURIComponent("id; DROP TABLE sales.orders")}`,
       `select=${encodeURIComponent("id::text FROM pg_authid")}`
     ]) {
       expect([query, (await data.ask(`${orders}?${query}`)).status]).toEqual([query, 422])
@@ -167,7 +185,9 @@ describe("writes of rows", () => {
   test("inserts one or many, gives them back if asked, and notes the write", async () => {
     const one = await send("POST", orders, mine(1000), { prefer: "return=representation" })
     expect([one.status, list(one)[0]!["doubled"], one.headers.get("content-range")]).toEqual([201, 2, "*/1"])
-    const many = await send("POST", `${orders}?select=id`, [mine(1001), mine(1002)], { prefer: "return=representation" })
+    const many = await send("POST", `${orders}?select=id`, [mine(1001), mine(1002)], {
+      prefer: "return=representation"
+    })
     expect(list(many)).toEqual([{ id: 1001 }, { id: 1002 }])
     const quiet = await send("POST", orders, { tenant: "north", sku: "b", amount: 3 })
     expect([quiet.status, quiet.text]).toEqual([201, ""])
@@ -177,12 +197,23 @@ describe("writes of rows", () => {
 
   test("updates and deletes what the filters name, and refuses to do it to all", async () => {
     await send("POST", orders, [mine(1100), mine(1101)])
-    const updated = await send("PATCH", `${orders}?id=in.(1100,1101)&select=id,amount`, { amount: 9 }, { prefer: "return=representation" })
-    expect(list(updated)).toEqual([{ id: 1100, amount: 9 }, { id: 1101, amount: 9 }])
+    const updated = await send(
+      "PATCH",
+      `${orders}?id=in.(1100,1101)&select=id,amount`,
+      { amount: 9 },
+      { prefer: "return=representation" }
+    )
+    expect(list(updated)).toEqual([
+      { id: 1100, amount: 9 },
+      { id: 1101, amount: 9 }
+    ])
     expect((await send("PATCH", `${orders}?id=eq.1100`, { amount: 8 })).status).toBe(204)
     const gone = await send("DELETE", `${orders}?id=in.(1100,1101)`)
     expect([gone.status, gone.headers.get("content-range")]).toEqual([204, "*/2"])
-    for (const [method, body] of [["PATCH", { amount: 1 }], ["DELETE", undefined]] as const) {
+    for (const [method, body] of [
+      ["PATCH", { amount: 1 }],
+      ["DELETE", undefined]
+    ] as const) {
       const refused = await send(method, orders, body)
       expect([method, refused.status]).toEqual([method, 422])
       expect((await send(method, `${orders}?limit=1&id=eq.2`, body)).status).toBe(422)
@@ -197,9 +228,14 @@ describe("writes of rows", () => {
     expect(await ids("id=eq.1200&amount=eq.1")).toEqual([1200])
     await send("POST", orders, { ...mine(1200), amount: 6 }, { prefer: "resolution=merge-duplicates" })
     expect(await ids("id=eq.1200&amount=eq.6")).toEqual([1200])
-    await send("POST", `${orders}?on_conflict=tenant,note`, { tenant: "north", note: "new 1200", sku: "b", amount: 7 }, {
-      prefer: "resolution=merge-duplicates"
-    })
+    await send(
+      "POST",
+      `${orders}?on_conflict=tenant,note`,
+      { tenant: "north", note: "new 1200", sku: "b", amount: 7 },
+      {
+        prefer: "resolution=merge-duplicates"
+      }
+    )
     expect(await ids("id=eq.1200&amount=eq.7&sku=eq.b")).toEqual([1200])
   })
 
@@ -222,7 +258,9 @@ describe("writes of rows", () => {
     }
     const text = await data.ask(orders, { method: "POST", body: "{", headers: { "content-type": "application/json" } })
     expect(text.status).toBe(400)
-    expect((await data.ask(orders, { method: "POST", body: "a=1", headers: { "content-type": "text/plain" } })).status).toBe(415)
+    expect(
+      (await data.ask(orders, { method: "POST", body: "a=1", headers: { "content-type": "text/plain" } })).status
+    ).toBe(415)
     expect((await send("POST", "/data/v1/rows/sales/totals", { sku: "x" })).status).toBe(422)
     expect(await ids("")).toEqual(before)
   })
@@ -235,7 +273,12 @@ describe("writes of rows", () => {
     expect((await ids("", "south")).length).toBe(20)
     const taken = await send("POST", orders, { id: 1, tenant: "north", sku: "a", amount: 1 })
     expect([taken.status, taken.text.includes("south"), taken.text.includes("note 1")]).toEqual([409, false, false])
-    const merged = await send("POST", orders, { id: 1, tenant: "north", sku: "a", amount: 99 }, { prefer: "resolution=merge-duplicates" })
+    const merged = await send(
+      "POST",
+      orders,
+      { id: 1, tenant: "north", sku: "a", amount: 99 },
+      { prefer: "resolution=merge-duplicates" }
+    )
     expect(merged.status).toBe(403)
     expect(await ids("id=eq.1&amount=eq.1", "south")).toEqual([1])
   })
@@ -257,8 +300,11 @@ describe("rights", () => {
       ["GET", "/data/v1/memberships", undefined, "manage"],
       ["PUT", "/data/v1/memberships", { kind: "user", name: "x", tenants: [] }, "manage"]
     ] as const) {
-      const asked = (scope: string | null) => data.ask(path, { method, scope, ...(body === undefined ? {} : { json: body }) })
-      const others = ["read", "write", "query", "export", "manage"].filter((one) => one !== right).map((one) => `data:${one}`)
+      const asked = (scope: string | null) =>
+        data.ask(path, { method, scope, ...(body === undefined ? {} : { json: body }) })
+      const others = ["read", "write", "query", "export", "manage"]
+        .filter((one) => one !== right)
+        .map((one) => `data:${one}`)
       const [stranger, other, own] = [await asked(null), await asked(others.join(" ")), await asked(`data:${right}`)]
       expect([method, path, stranger.status, other.status, own.status < 300]).toEqual([method, path, 401, 403, true])
     }

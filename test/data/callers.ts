@@ -118,7 +118,10 @@ export const startData = async (env: Env = {}): Promise<Running> => {
       ...(method === "GET" ? {} : { htm: method, htu: path })
     })
   }
-  const raw: Running["raw"] = async (path, { as = "north", json, roles = ["operator"], scope = every, ...init } = {}) => {
+  const raw: Running["raw"] = async (
+    path,
+    { as = "north", json, roles = ["operator"], scope = every, ...init } = {}
+  ) => {
     const headers = new Headers(init.headers)
     const method = init.method ?? (json === undefined && init.body === undefined ? "GET" : "POST")
     if (scope !== null) headers.set("x-gatehouse-identity", tokenOf(as, scope, roles, method, path.split("?")[0]!))

@@ -21,7 +21,9 @@ const bare = (statements: ReadonlyArray<string>, role = "data_query"): Promise<R
         for (const statement of statements) {
           outcomes.push(
             yield* session.query(statement).pipe(
-              Effect.map(({ rows }) => JSON.stringify(rows, (_, value) => (typeof value === "bigint" ? String(value) : value))),
+              Effect.map(({ rows }) =>
+                JSON.stringify(rows, (_, value) => (typeof value === "bigint" ? String(value) : value))
+              ),
               Effect.catch((error) => Effect.succeed(String((error.reason.cause as { code?: string }).code)))
             )
           )
@@ -34,7 +36,9 @@ const bare = (statements: ReadonlyArray<string>, role = "data_query"): Promise<R
 const statusOf = async (sql: string) => (await data.query(sql)).status
 const state = async (sql: string) => {
   const answer = await data.query(sql)
-  return answer.status === 200 ? answer.text : (/SQLSTATE (\w+)/u.exec(answer.text)?.[1] ?? String(answer.json()["code"]))
+  return answer.status === 200
+    ? answer.text
+    : (/SQLSTATE (\w+)/u.exec(answer.text)?.[1] ?? String(answer.json()["code"]))
 }
 
 describe("security: the tenant", () => {
@@ -54,7 +58,9 @@ describe("security: the tenant", () => {
   })
 
   test("security: claims that a session sets by itself are worth nothing", async () => {
-    const forged = Buffer.from(JSON.stringify({ sub: "north", tenants: ["*"], challenge: "", exp: 4e9 })).toString("hex")
+    const forged = Buffer.from(JSON.stringify({ sub: "north", tenants: ["*"], challenge: "", exp: 4e9 })).toString(
+      "hex"
+    )
     const [, none, , unsigned, , signed] = await bare([
       "SELECT 1",
       "SELECT count(*) FROM sales.orders",
@@ -71,13 +77,26 @@ describe("security: the tenant", () => {
     expect(String(seen)).toMatch(/^[0-9a-f]+\.[0-9a-f]{64}$/u)
     const [, replayed] = await bare([`SET gw.claims = '${String(seen)}'`, "SELECT count(*) FROM sales.orders"])
     expect(replayed).toBe("28000")
-    const claims = rowsOf(await data.query("SELECT gw.claims() AS claims"))[0]!["claims"] as { exp: number; challenge: string }
+    const claims = rowsOf(await data.query("SELECT gw.claims() AS claims"))[0]!["claims"] as {
+      exp: number
+      challenge: string
+    }
     expect(claims.exp - Date.now() / 1000).toBeLessThan(15)
     expect(claims.challenge).toMatch(/^\d+:\d+$/u)
   })
 
   test("security: the signing key, memberships, records and passwords cannot be read", async () => {
-    for (const relation of ["gw.signing_key", "gw.membership", "gw.ingest", "gw.definition", "pg_authid", "pg_shadow", "pg_user_mapping", "pg_statistic", "pg_largeobject"]) {
+    for (const relation of [
+      "gw.signing_key",
+      "gw.membership",
+      "gw.ingest",
+      "gw.definition",
+      "pg_authid",
+      "pg_shadow",
+      "pg_user_mapping",
+      "pg_statistic",
+      "pg_largeobject"
+    ]) {
       expect([relation, await state(`SELECT * FROM ${relation}`)]).toEqual([relation, "42501"])
     }
     expect(await state("SELECT gw.publish()")).toBe("42501")
@@ -103,9 +122,14 @@ describe("security: the tenant", () => {
     expect(await state("SELECT * FROM sales.trap")).toBe("42501")
     expect(await state("SELECT * FROM sales.parts_south")).toBe("42501")
     expect(rowsOf(await data.query("SELECT * FROM sales.later"))).toEqual([])
-    const [, written] = await bare(["SET default_transaction_read_only = off", "INSERT INTO sales.later VALUES ('x', 1)"])
+    const [, written] = await bare([
+      "SET default_transaction_read_only = off",
+      "INSERT INTO sales.later VALUES ('x', 1)"
+    ])
     expect(written).toBe("42501")
-    const forced = await data.database.query("SELECT relforcerowsecurity AS forced FROM pg_class WHERE relname = 'later'")
+    const forced = await data.database.query(
+      "SELECT relforcerowsecurity AS forced FROM pg_class WHERE relname = 'later'"
+    )
     expect(forced).toEqual([{ forced: true }])
   })
 
@@ -123,7 +147,9 @@ describe("security: the tenant", () => {
   test("security: plans count no hidden rows, and statistics show none", async () => {
     expect((await data.query("EXPLAIN ANALYZE SELECT * FROM sales.orders")).json()["code"]).toBe("statement_refused")
     await data.database.query("ANALYZE sales.orders, sales.products")
-    expect(rowsOf(await data.query("SELECT * FROM pg_stats WHERE schemaname = 'sales' AND tablename = 'orders'"))).toEqual([])
+    expect(
+      rowsOf(await data.query("SELECT * FROM pg_stats WHERE schemaname = 'sales' AND tablename = 'orders'"))
+    ).toEqual([])
     expect(await state("SELECT * FROM pg_stats_ext")).toMatch(/42501|"rows":\[\]/u)
     for (const call of ["pg_stat_get_live_tuples(1)", "pg_stat_get_tuples_inserted(1)"]) {
       expect(await state(`SELECT ${call}`)).toBe("42501")
@@ -160,7 +186,11 @@ describe("security: the role", () => {
   })
 
   test("security: several statements in one text are refused by the protocol as well", async () => {
-    expect(await bare(["SELECT 1; SELECT 2", "COMMIT; BEGIN", "SELECT 1; SET ROLE data"])).toEqual(["42601", "42601", "42601"])
+    expect(await bare(["SELECT 1; SELECT 2", "COMMIT; BEGIN", "SELECT 1; SET ROLE data"])).toEqual([
+      "42601",
+      "42601",
+      "42601"
+    ])
     expect(await state("SELECT 1) q; SELECT (1")).toBe("42601")
     expect(await state("SELECT 1) q, (SELECT 2")).toBe("42601")
   })
@@ -187,8 +217,23 @@ describe("security: the role", () => {
       "CREATE DATABASE x"
     ])
     expect(outcomes.slice(1)).toEqual([
-      "42501", "42501", "42501", "42501", "42501", "42501", "42501", "42501", "25P01", "42501", "42501", "42501", "42501",
-      "42501", "42501", "42501", "42501"
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "25P01",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501",
+      "42501"
     ])
   })
 
@@ -236,7 +281,17 @@ describe("security: the role", () => {
       WHERE p.provolatile = 'v' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
         AND has_function_privilege('data_query', p.oid, 'EXECUTE') ORDER BY 1`)
     const names = new Set(open.map(({ name }) => String(name).replace(/\(.*$/u, "")))
-    for (const known of ["array_sample", "array_shuffle", "clock_timestamp", "gen_random_uuid", "random", "random_normal", "timeofday", "uuidv4", "uuidv7"]) {
+    for (const known of [
+      "array_sample",
+      "array_shuffle",
+      "clock_timestamp",
+      "gen_random_uuid",
+      "random",
+      "random_normal",
+      "timeofday",
+      "uuidv4",
+      "uuidv7"
+    ]) {
       names.delete(known)
     }
     expect([...names]).toEqual([])
@@ -280,9 +335,17 @@ describe("security: the limits", () => {
   })
 
   test("security: rows and bytes are cut, said so, and a request can only lower its limits", async () => {
-    const many = await data.query("SELECT n FROM generate_series(1, 20000) n", { more: { limits: { rows: 1_000_000 } } })
-    expect([rowsOf(many).length, many.json()["truncated"], many.headers.get("x-data-truncated")]).toEqual([10_000, true, "true"])
-    const wide = await data.query("SELECT repeat('x', 1000) AS x FROM generate_series(1, 100) n", { more: { limits: { bytes: 5000 } } })
+    const many = await data.query("SELECT n FROM generate_series(1, 20000) n", {
+      more: { limits: { rows: 1_000_000 } }
+    })
+    expect([rowsOf(many).length, many.json()["truncated"], many.headers.get("x-data-truncated")]).toEqual([
+      10_000,
+      true,
+      "true"
+    ])
+    const wide = await data.query("SELECT repeat('x', 1000) AS x FROM generate_series(1, 100) n", {
+      more: { limits: { bytes: 5000 } }
+    })
     expect([rowsOf(wide).length, wide.json()["truncated"]]).toEqual([4, true])
     const one = await data.query("SELECT repeat('x', 17000000) AS x")
     expect([one.status, one.json()["code"]]).toEqual([422, "limit_exceeded"])
@@ -292,7 +355,9 @@ describe("security: the limits", () => {
   test("security: a role's own settings hold for a bare session", async () => {
     const [temporary] = await bare(["SET temp_file_limit = -1"])
     expect(temporary).toBe("42501")
-    const [shown] = await bare(["SELECT current_setting('temp_file_limit') AS t, current_setting('transaction_read_only') AS r"])
+    const [shown] = await bare([
+      "SELECT current_setting('temp_file_limit') AS t, current_setting('transaction_read_only') AS r"
+    ])
     expect(shown).toBe('[{"t":"64MB","r":"on"}]')
   })
 })

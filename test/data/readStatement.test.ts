@@ -103,10 +103,7 @@ describe("readStatement", () => {
   })
 
   test("security: a text that overruns the parser is refused, and the next is read as before", async () => {
-    const deep = [
-      `SELECT ${"(".repeat(30_000)}1${")".repeat(30_000)}`,
-      `SELECT 1${"+1".repeat(32_000)}`
-    ]
+    const deep = [`SELECT ${"(".repeat(30_000)}1${")".repeat(30_000)}`, `SELECT 1${"+1".repeat(32_000)}`]
     for (const sql of deep) {
       await read(sql)
       expect(await read("SELECT 1")).toMatchObject({ kind: "select" })

@@ -2,7 +2,19 @@
 import { Effect, Result } from "effect"
 import { InvalidInput } from "#shared/domain/errors.ts"
 
-export const comparisons = ["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch", "isdistinct"] as const
+export const comparisons = [
+  "eq",
+  "neq",
+  "gt",
+  "gte",
+  "lt",
+  "lte",
+  "like",
+  "ilike",
+  "match",
+  "imatch",
+  "isdistinct"
+] as const
 export type Comparison = (typeof comparisons)[number]
 
 export type Filter =
@@ -164,9 +176,14 @@ const selection = (text: string): ReadonlyArray<Selected> | undefined => {
     if (more.length > 0 || first === "") return fault("expected alias:column::type")
     // `a::b` leaves an empty word between its two colons.
     if (second === undefined) return { alias: undefined, column: first, cast: undefined }
-    if (second === "") return fourth === undefined && third !== undefined ? { alias: undefined, column: first, cast: third } : fault("expected column::type")
+    if (second === "")
+      return fourth === undefined && third !== undefined
+        ? { alias: undefined, column: first, cast: third }
+        : fault("expected column::type")
     if (third === undefined) return { alias: first, column: second, cast: undefined }
-    return third === "" && fourth !== undefined ? { alias: first, column: second, cast: fourth } : fault("expected alias:column::type")
+    return third === "" && fourth !== undefined
+      ? { alias: first, column: second, cast: fourth }
+      : fault("expected alias:column::type")
   })
 }
 

@@ -14,8 +14,28 @@ export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"
 
 /** Types that `column::type` may name: those whose input runs nothing of an author's. */
 const castTypes = new Set([
-  "text", "varchar", "int2", "int4", "int8", "smallint", "integer", "bigint", "numeric", "float4", "float8", "real", "boolean",
-  "bool", "date", "time", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb"
+  "text",
+  "varchar",
+  "int2",
+  "int4",
+  "int8",
+  "smallint",
+  "integer",
+  "bigint",
+  "numeric",
+  "float4",
+  "float8",
+  "real",
+  "boolean",
+  "bool",
+  "date",
+  "time",
+  "timestamp",
+  "timestamptz",
+  "interval",
+  "uuid",
+  "json",
+  "jsonb"
 ])
 
 const operators: Readonly<Record<Comparison, string>> = {
@@ -83,7 +103,8 @@ export class Builder {
     const names = chosen.map(({ alias, column }) => alias ?? column)
     if (new Set(names).size < names.length) throw invalid("select", "two columns have the same name")
     const list = chosen.map(({ cast, column }, index) => {
-      if (cast !== undefined && !castTypes.has(cast.toLowerCase())) throw invalid("select", "cast to a type that is not taken")
+      if (cast !== undefined && !castTypes.has(cast.toLowerCase()))
+        throw invalid("select", "cast to a type that is not taken")
       const value = this.column(column, "select")
       return `${cast === undefined ? value : `(${value})::${cast.toLowerCase()}`} AS ${quoted(names[index]!)}`
     })
@@ -92,7 +113,9 @@ export class Builder {
 
   /** Names of the selected columns, in their order. */
   names(): ReadonlyArray<string> {
-    return this.request.select?.map(({ alias, column }) => alias ?? column) ?? this.dataset.columns.map(({ name }) => name)
+    return (
+      this.request.select?.map(({ alias, column }) => alias ?? column) ?? this.dataset.columns.map(({ name }) => name)
+    )
   }
 
   private filter(filter: Filter): string {
@@ -106,7 +129,9 @@ export class Builder {
         return `(${this.column(filter.column, filter.column)} IS ${filter.what === "not_null" ? "NOT NULL" : filter.what.toUpperCase()})`
       case "in": {
         const column = this.column(filter.column, filter.column)
-        return filter.values.length === 0 ? "false" : `(${column} IN (${filter.values.map((one) => this.bind(one)).join(", ")}))`
+        return filter.values.length === 0
+          ? "false"
+          : `(${column} IN (${filter.values.map((one) => this.bind(one)).join(", ")}))`
       }
       case "compare": {
         const column = this.column(filter.column, filter.column)
@@ -139,11 +164,15 @@ export class Builder {
   /** A row's place in the order, as an array of text; undefined where no key makes places unique. */
   place(): string | undefined {
     if (this.dataset.primaryKey.length === 0) return undefined
-    return `ARRAY[${this.total().map(({ column }) => `${this.column(column, "order")}::text`).join(", ")}]`
+    return `ARRAY[${this.total()
+      .map(({ column }) => `${this.column(column, "order")}::text`)
+      .join(", ")}]`
   }
 
   private get signature(): string {
-    return JSON.stringify(this.total().map(({ column, descending, nullsFirst }) => [column, descending, nullsFirst ?? null]))
+    return JSON.stringify(
+      this.total().map(({ column, descending, nullsFirst }) => [column, descending, nullsFirst ?? null])
+    )
   }
 
   cursorOf(values: ReadonlyArray<string | null>): string {
@@ -156,7 +185,11 @@ export class Builder {
     if (cursor === undefined) return []
     const decoded = decodeCursor(Buffer.from(cursor, "base64url").toString())
     const terms = this.total()
-    if (Result.isFailure(decoded) || decoded.success.order !== this.signature || decoded.success.values.length !== terms.length) {
+    if (
+      Result.isFailure(decoded) ||
+      decoded.success.order !== this.signature ||
+      decoded.success.values.length !== terms.length
+    ) {
       throw invalid("cursor", "not a cursor of this request: keep dataset and order as they were")
     }
     const { values } = decoded.success
@@ -185,7 +218,8 @@ export const building = <A>(build: () => A): Effect.Effect<A, InvalidInput> =>
     Effect.catch((error) => (error instanceof InvalidInput ? Effect.fail(error) : Effect.die(error)))
   )
 
-const where = (conditions: ReadonlyArray<string>) => (conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`)
+const where = (conditions: ReadonlyArray<string>) =>
+  conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`
 
 /** Reads rows: each a `line` (JSON, or an array of text for CSV) and its `place`. One more than `limit`, to know of more. */
 export const selectRows = (builder: Builder, { offset }: RowsRequest, csv: boolean, limit: number): Statement => {
