@@ -263,8 +263,7 @@ const gatehouse = Command.make("gatehouse").pipe(
     check,
     keys,
     secrets,
-    backup
-
+    backup,
     copyProgram
   ])
 )
