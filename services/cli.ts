@@ -190,6 +190,50 @@ const backup = Command.make("backup").pipe(
   Command.withSubcommands([backupDrill, backupOpen])
 )
 
+const secretsInit = Command.make(
+  "init",
+  {
+    environment: Flag.String("env").pipe(Flag.withDescription("The environment, such as prod")),
+    out: Flag.String("out").pipe(
+      Flag.optional,
+      Flag.withDescription("A new file, for the eyes of its owner alone; without it standard output, for a pipe")
+    ),
+    oidcClientSecretFile: Flag.String("oidc-client-secret-file").pipe(
+      Flag.optional,
+      Flag.withDescription("What the identity provider gave as the client's secret; without it a random one")
+    )
+  },
+  ({ environment, oidcClientSecretFile, out }) =>
+    Effect.gen(function* () {
+      const { readClientSecret, secretManifests, writeOnce } = yield* Effect.promise(
+        () => import("#install/initialSecrets.ts")
+      )
+      if (!/^[a-z]([-a-z0-9]{0,40}[a-z0-9])?$/u.test(environment)) {
+        return yield* Effect.fail(new Error("--env: an environment is a DNS label, such as prod"))
+      }
+      const given = Option.getOrUndefined(oidcClientSecretFile)
+      const text = secretManifests(environment, given === undefined ? undefined : yield* readClientSecret(given))
+      if (Option.isNone(out)) return yield* say(text.trimEnd())
+      yield* writeOnce(out.value, text)
+      yield* say(`${out.value}: kubectl create -f it, then keep it where backups cannot be read, or delete it`)
+    })
+).pipe(Command.withDescription("Make an environment's secrets, once, as manifests for kubectl create"))
+
+const secrets = Command.make("secrets").pipe(
+  Command.withDescription("Manage what an environment must keep secret"),
+  Command.withSubcommands([secretsInit])
+)
+
+const dataSetup = Command.make("data-setup", {}, () =>
+  Effect.gen(function* () {
+    const { setUp } = yield* Effect.promise(() => import("#data/setup.ts"))
+    yield* setUp(processEnv())
+    yield* say("the data instance is set up: roles, limits, and what callers may not call")
+  })
+).pipe(
+  Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)")
+)
+
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),
   Command.withSubcommands([
@@ -202,9 +246,13 @@ const gatehouse = Command.make("gatehouse").pipe(
     ),
     service("monitor", "The eyes: metrics of the host, read-only", () => import("#monitor/service.ts")),
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
+    service("data", "Shared data: catalogue, rows, read-only SQL, ingest", () => import("#data/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    service("hello", "The sample: a microservice of one's own, as small as it gets", () => import("#hello/service.ts")),
+    dataSetup,
     check,
     keys,
+    secrets,
     backup
   ])
 )

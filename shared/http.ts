@@ -180,19 +180,20 @@ interface AppOptions<R> {
   readonly name: string
   readonly runtime: ManagedRuntime.ManagedRuntime<R, never>
   readonly bodyLimit?: number
-  /** Paths whose routes read the body themselves (a form, a stream); every other body is JSON. */
-  readonly ownBody?: ReadonlyArray<string>
+  /** Paths, or what tells them, whose routes read the body themselves (a form, a stream); every other body is JSON. */
+  readonly ownBody?: ReadonlyArray<string> | ((path: string) => boolean)
 }
 
 /**
  * The Elysia app every service starts from. A service's own `fetch` goes through `guarded`, which is what keeps the path
  * that Elysia finds equal to the path in `request.url`.
  */
-export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, ownBody = [], runtime }: AppOptions<R>) =>
-  new Elysia({ name, handler: { standardHostname: false } })
+export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, ownBody = [], runtime }: AppOptions<R>) => {
+  const readsItself = typeof ownBody === "function" ? ownBody : (path: string) => ownBody.includes(path)
+  return new Elysia({ name, handler: { standardHostname: false } })
     .onParse(({ path, request }) => {
       // Elysia would read what a parser leaves: null says that it was read.
-      if (ownBody.includes(path)) return null
+      if (readsItself(path)) return null
       return request.body === null ? undefined : readJson(request, bodyLimit)
     })
     .onError(({ code, error, request }) => {
@@ -208,6 +209,7 @@ export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, ownBody = [], r
       runtime.runFork(Effect.logError("request failed", error).pipe(Effect.annotateLogs({ requestId: id })))
       return problemResponse(internalProblem, id)
     })
+}
 
 const plainHost = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/u
 

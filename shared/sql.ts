@@ -11,12 +11,12 @@ import {
   Ref,
   Result,
   Schedule,
-  type Scope,
   Semaphore,
   Stream
 } from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
 import { Unavailable } from "./domain/errors.ts"
+import { follow } from "./secrets/rotation.ts"
 
 export { SqlClient, SqlError }
 
@@ -33,6 +33,7 @@ export const statements = (...texts: ReadonlyArray<string>) =>
 interface DatabaseOptions {
   /** For messages and readiness, e.g. "gateway DB". */
   readonly name: string
+  /** Followed, where it comes from a file or a store. */
   readonly url: Redacted.Redacted
   readonly applicationName: string
   readonly migrations: Migrations
@@ -62,20 +63,41 @@ const isUnavailability = (error: SqlError.SqlError): boolean => {
   return unable.test(code)
 }
 
-/** One session with a server, outside any pool. */
-export interface Session {
-  /** Runs one statement and gives its rows; text only from the program itself. */
-  readonly query: (text: string) => Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, SqlError.SqlError>
-}
+/** One connection that no pool shares: what it is told lasts until its scope ends, and it with it. */
+export type Session = PgConnection.PgConnection
 
-/** Opens a session for the scope's life: for what must happen in one, such as a snapshot that others share; it migrates nothing. */
-export const openSession = (options: {
+interface SessionOptions {
   readonly url: Redacted.Redacted
   readonly applicationName: string
-}): Effect.Effect<Session, SqlError.SqlError, Scope.Scope> =>
-  Effect.map(PgConnection.make({ ...options, connectTimeout: "5 seconds" }), (connection) => ({
-    query: (text) => Effect.map(connection.query(text, [], false), ({ rows }) => rows)
-  }))
+  /** Parameters of the session from its first moment on, by name. */
+  readonly parameters?: Readonly<Record<string, string>>
+}
+
+/**
+ * Opens a session for one request, with statements that are never kept prepared. Its queries speak the extended protocol, in
+ * which the server takes one statement at a time; interrupting one cancels it on the server.
+ */
+export const openSession = ({ applicationName, parameters, url }: SessionOptions) =>
+  PgConnection.make({
+    url,
+    applicationName,
+    ...(parameters === undefined ? {} : { startupParameters: parameters }),
+    connectTimeout: "3 seconds",
+    keepAlive: "10 seconds",
+    prepare: false
+  })
+
+/** Runs one statement, whose text is the program's own, and gives its rows. */
+export const queryRows = (session: Session, text: string) =>
+  Effect.map(session.query(text, [], false), ({ rows }): ReadonlyArray<Readonly<Record<string, unknown>>> => rows)
+
+/** The SQLSTATE and the server's own words of a failed statement, where there are any. */
+export const sqlStateOf = (error: SqlError.SqlError): { readonly state: string; readonly message: string } => {
+  const cause: unknown = error.reason.cause
+  const text = (key: string) =>
+    typeof cause === "object" && cause !== null && key in cause ? String(cause[key as keyof typeof cause]) : ""
+  return { state: text("code"), message: text("message") }
+}
 
 /** A service's own database: started before the server is there, it migrates as soon as it can and fails as Unavailable until then. */
 export class Database extends Context.Service<
@@ -103,19 +125,26 @@ export class Database extends Context.Service<
   }
 >()("gatehouse/shared/Database") {
   static readonly layer = (options: DatabaseOptions) =>
-    Layer.effect(Database, makeDatabase(options)).pipe(
-      Layer.provideMerge(
-        PgClient.layer({
-          url: options.url,
-          applicationName: options.applicationName,
-          maxConnections: options.maxConnections ?? 10,
-          connectTimeout: "3 seconds",
-          keepAlive: "10 seconds"
-        })
-      ),
-      Layer.orDie
-    )
+    Layer.effect(Database, makeDatabase(options)).pipe(Layer.provideMerge(pool(options)), Layer.orDie)
 }
+
+const isPostgresUrl = (text: string) => /^postgres(?:ql)?:\/\//u.test(text) && URL.canParse(text)
+
+/** Each new connection is made with the URL as it is then; a connection that stands outlives the password it was made with. */
+const pool = ({ applicationName, maxConnections = 10, url }: DatabaseOptions) =>
+  Layer.unwrap(
+    Effect.map(follow(url, isPostgresUrl), ({ current }) =>
+      PgClient.layer({
+        get url() {
+          return current()
+        },
+        applicationName,
+        maxConnections,
+        connectTimeout: "3 seconds",
+        keepAlive: "10 seconds"
+      })
+    )
+  )
 
 const makeDatabase = (options: DatabaseOptions) =>
   Effect.gen(function* () {

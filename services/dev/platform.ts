@@ -10,7 +10,9 @@ import type { Service } from "#shared/service.ts"
 import { buildDashboard } from "#dashboard/build.ts"
 import * as dashboard from "#dashboard/service.ts"
 import * as admin from "#admin/service.ts"
+import * as data from "#data/service.ts"
 import * as gateway from "#gateway/service.ts"
+import * as hello from "#hello/service.ts"
 import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
 import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
@@ -19,6 +21,7 @@ import { backupKeys } from "./backupKeys.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
 import { startPostgres } from "./postgres.ts"
 import { socketUrl } from "./postgresDatabases.ts"
+import { sampleDataset } from "./sampleDataset.ts"
 import { writeSettings } from "./settings.ts"
 import { workloadKey } from "./workloadKey.ts"
 
@@ -149,23 +152,30 @@ const start = Effect.fnUntraced(function* (
     yield* ready(service)
     return listener
   })
+  /** Settings of one service; `DATA_DIR` is the platform's own, though it looks like one of the data service. */
   const overrides = (prefix: string): Env =>
-    Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
+    Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix) && key !== "DATA_DIR"))
 
-  const [monitorPort, dashboardPort, adminPort, schedulerPort] = yield* Effect.all([
+  const [monitorPort, dashboardPort, adminPort, schedulerPort, dataPort, helloPort] = yield* Effect.all([
+    freePort,
+    freePort,
     freePort,
     freePort,
     freePort,
     freePort
   ])
   const key = workloadKey(dataDir, "scheduler")
+  const helloKey = workloadKey(dataDir, "hello")
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
+    data: `http://${loopback}:${dataPort}`,
     dashboard: `http://${loopback}:${dashboardPort}`,
     admin: `http://${loopback}:${adminPort}`,
     scheduler: `http://${loopback}:${schedulerPort}`,
-    schedulerKey: key.publicFile
+    hello: `http://${loopback}:${helloPort}`,
+    schedulerKey: key.publicFile,
+    helloKey: helloKey.publicFile
   })
   const door = yield* serve(
     gateway.make,
@@ -185,7 +195,7 @@ const start = Effect.fnUntraced(function* (
   const cluster = yield* kubeconfig === undefined
     ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })
     : realCluster(kubeconfig)
-  const [hand, watchman, eyes, pages] = yield* Effect.all(
+  const [hand, watchman, eyes, shelf, pages, sample] = yield* Effect.all(
     [
       serve(
         (settings) => admin.make(settings, { kubernetes: cluster.layer }),
@@ -226,9 +236,34 @@ const start = Effect.fnUntraced(function* (
         monitorPort
       ),
       serve(
+        (settings) => data.make(settings, { definitions: [sampleDataset] }),
+        {
+          ...common,
+          ...identity,
+          DATA_DATABASE_URL: postgres.url("data", "data"),
+          DATA_QUERY_DATABASE_URL: postgres.url("data", "data_query"),
+          DATA_WRITE_DATABASE_URL: postgres.url("data", "data_write"),
+          ...overrides("DATA_")
+        },
+        dataPort
+      ),
+      serve(
         dashboard.make,
         { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") },
         dashboardPort
+      ),
+      serve(
+        hello.make,
+        {
+          ...common,
+          ...identity,
+          HELLO_DATABASE_URL: postgres.url("data", "hello"),
+          GATEWAY_URL: url,
+          WORKLOAD_ID: "hello",
+          WORKLOAD_KEY_FILE: helloKey.privateFile,
+          ...overrides("HELLO_")
+        },
+        helloPort
       )
     ],
     { concurrency: "unbounded" }
@@ -240,6 +275,8 @@ const start = Effect.fnUntraced(function* (
     ["scheduler", `behind the gateway at /jobs (port ${watchman.port}, internal port ${watchman.internalPort})`],
     ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
+    ["hello", `behind the gateway at /hello (port ${sample.port}, internal port ${sample.internalPort})`],
+    ["data service", `behind the gateway at /data (port ${shelf.port}, internal port ${shelf.internalPort})`],
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]

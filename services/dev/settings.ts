@@ -9,19 +9,41 @@ interface Addresses {
   readonly admin: string
   readonly scheduler: string
   readonly monitor: string
+  readonly data: string
   readonly dashboard: string
+  readonly hello: string
   /** File of the scheduler's public key. */
   readonly schedulerKey: string
+  /** The same of the sample service. */
+  readonly helloKey: string
 }
 
+/** The sample's own words: who reads it, and who writes into its guest book. */
+const greet = [
+  { methods: ["GET", "HEAD"], action: "read" },
+  { methods: ["POST"], action: "greet" }
+]
 const read = [{ methods: ["GET", "HEAD"], action: "read" }]
 /** Who may read gets in; what else they may is judged, and a refusal recorded, by the service, which knows the target. */
 const enter = [{ action: "read" }]
 /** Bytes of a manifest, with room for its form as JSON. */
 const manifestBytes = 3 * 1024 * 1024
+/** Bytes of a file for a dataset; its answer comes when all of it is in. */
+const ingestBytes = 1024 * 1024 * 1024
+const ingestPatience = 240_000
 
 /** The content of the file; the same routes as a cluster's, with other addresses. */
-export const developmentSettings = ({ admin, dashboard, issuer, monitor, scheduler, schedulerKey }: Addresses) => ({
+export const developmentSettings = ({
+  admin,
+  dashboard,
+  data,
+  hello,
+  helloKey,
+  issuer,
+  monitor,
+  scheduler,
+  schedulerKey
+}: Addresses) => ({
   providers: [
     {
       id: "dev",
@@ -36,9 +58,22 @@ export const developmentSettings = ({ admin, dashboard, issuer, monitor, schedul
     { id: "dashboard", path: "/", upstream: dashboard, service: "dashboard", rules: read },
     { id: "monitor", path: "/monitor", upstream: monitor, service: "monitor", rules: read },
     { id: "admin", path: "/admin", upstream: admin, service: "admin", rules: enter, maxBodyBytes: manifestBytes },
-    { id: "scheduler", path: "/jobs", upstream: scheduler, service: "scheduler", rules: enter }
+    { id: "scheduler", path: "/jobs", upstream: scheduler, service: "scheduler", rules: enter },
+    {
+      id: "data",
+      path: "/data",
+      upstream: data,
+      service: "data",
+      rules: enter,
+      maxBodyBytes: ingestBytes,
+      firstByteTimeoutMs: ingestPatience
+    },
+    { id: "hello", path: "/hello", upstream: hello, service: "hello", rules: greet }
   ],
-  workloads: [{ id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } }],
+  workloads: [
+    { id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } },
+    { id: "hello", role: "microservice", identity: { key: { file: helloKey } } }
+  ],
   firstOwner: { provider: "dev", subject: "owner" },
   grants: demoUsers.flatMap(({ id, role }) =>
     role === null || role === "owner" ? [] : [{ person: { provider: "dev", subject: id }, role, environment: "*" }]

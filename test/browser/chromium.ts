@@ -14,7 +14,8 @@ const executable = (path: string) => {
 
 const folders = ["/usr/bin", ...(process.env["PATH"] ?? "").split(delimiter)]
 
-export const chromiumPath = ["chromium", "chromium-browser", "google-chrome"]
+/** The one without a window first: the same engine at half of the CPU time. */
+export const chromiumPath = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
   .flatMap((name) => folders.map((folder) => join(folder, name)))
   .find(executable)
 

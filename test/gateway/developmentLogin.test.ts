@@ -37,10 +37,13 @@ beforeAll(async () => {
     settings: developmentSettings({
       issuer: `http://localhost:${providerPort}`,
       monitor: echo.url,
+      data: echo.url,
       dashboard: echo.url,
       admin: echo.url,
       scheduler: echo.url,
-      schedulerKey: workloadKey(folder, "scheduler").publicFile
+      hello: echo.url,
+      schedulerKey: workloadKey(folder, "scheduler").publicFile,
+      helloKey: workloadKey(folder, "hello").publicFile
     })
   })
 })

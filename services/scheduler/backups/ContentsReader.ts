@@ -1,6 +1,6 @@
 /** Reads what a database holds, table by table, in one session; must change nothing in it. */
 import { Effect, Schema } from "effect"
-import type { Session, SqlError } from "#shared/sql.ts"
+import { queryRows, type Session, type SqlError } from "#shared/sql.ts"
 import { Membership, type Reading, Role } from "./contents.ts"
 
 const decodeRoles = Schema.decodeUnknownSync(Schema.Array(Role))
@@ -125,20 +125,20 @@ const lines = (rows: ReadonlyArray<Readonly<Record<string, unknown>>>) => rows.m
 
 /** Makes text forms the same in every session; first of all, before a transaction. */
 export const prepare = (session: Session): Effect.Effect<void, SqlError.SqlError> =>
-  Effect.forEach(forms, session.query, { discard: true })
+  Effect.forEach(forms, (form) => queryRows(session, form), { discard: true })
 
 /**
  * Where the sequences are. They move outside transactions: read before a dump begins, they are what the dump has at least; read beside
  * it, they may be ahead of it.
  */
 export const readSequences = (session: Session) =>
-  Effect.map(session.query(sequences), (rows) =>
+  Effect.map(queryRows(session, sequences), (rows) =>
     rows.map(({ last, name }) => ({ name: String(name), last: last === null ? null : String(last) }))
   )
 
 /** All that the session's transaction sees, every row of every table. The session was prepared. */
 export const readContents = Effect.fn("readContents")(function* (session: Session) {
-  const { query } = session
+  const query = (text: string) => queryRows(session, text)
   const where = (yield* query(place))[0]!
   const hashed = yield* Effect.forEach(yield* query(tables), ({ name, quoted, schema }) =>
     Effect.map(query(hashOf(String(quoted))), (rows) => ({

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Redacted } from "effect"
 import type { BackupDatabase } from "#shared/api/scheduler.ts"
 import { sealed } from "#shared/age.ts"
-import { openSession, type SqlError } from "#shared/sql.ts"
+import { openSession, queryRows, type SqlError } from "#shared/sql.ts"
 import { type BackupSet, BackupSets } from "./BackupSets.ts"
 import { type Contents, rowsOf } from "./contents.ts"
 import { prepare, readContents, readSequences } from "./ContentsReader.ts"
@@ -71,12 +71,12 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
   const take = Effect.fnUntraced(function* (database: BackupDatabase, url: Redacted.Redacted, jobId: string) {
     const toolVersion = yield* tools.need("pg_dump")
     const session = yield* openSession({ url, applicationName: "gatehouse-backup" })
-    if ((yield* session.query(lock))[0]?.["mine"] !== true) {
+    if ((yield* queryRows(session, lock))[0]?.["mine"] !== true) {
       return yield* new BackupFailed({ reason: `another backup of the ${database} database is running` })
     }
     yield* prepare(session)
-    yield* session.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    const moment = (yield* session.query(snapshot))[0]!
+    yield* queryRows(session, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    const moment = (yield* queryRows(session, snapshot))[0]!
     const serverVersion = String(moment["version"]).split(" ")[0]!
     yield* sameMajor(toolVersion, serverVersion)
     const takenAt = moment["taken"] instanceof Date ? moment["taken"] : new Date(String(moment["taken"]))
@@ -96,7 +96,7 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
       }
     })
     const [reading] = yield* Effect.all([readContents(session), dumped], { concurrency: 2 })
-    yield* session.query("COMMIT")
+    yield* queryRows(session, "COMMIT")
     const contents: Contents = { format: 1, set: draft.set, database, ...reading, sequences }
     yield* Effect.tryPromise({
       try: async () =>
@@ -117,7 +117,7 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
 
   const versionOf = (url: Redacted.Redacted) =>
     openSession({ url, applicationName: "gatehouse-backup" }).pipe(
-      Effect.flatMap((session) => session.query("SELECT current_setting('server_version') AS version")),
+      Effect.flatMap((session) => queryRows(session, "SELECT current_setting('server_version') AS version")),
       Effect.scoped,
       Effect.timeout(patience),
       Effect.option

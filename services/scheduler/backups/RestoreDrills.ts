@@ -2,7 +2,7 @@
 import { Clock, Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import type { BackupDatabase } from "#shared/api/scheduler.ts"
 import { AgeFailed, opened } from "#shared/age.ts"
-import { openSession, type SqlError } from "#shared/sql.ts"
+import { openSession, queryRows, type SqlError } from "#shared/sql.ts"
 import { type BackupSet, BackupSets, type DrillRecord } from "./BackupSets.ts"
 import { Contents, differences, type Reading, roleStatements } from "./contents.ts"
 import { prepare, readContents } from "./ContentsReader.ts"
@@ -80,9 +80,12 @@ const makeDrills = Effect.fnUntraced(function* ({ identity, inspect }: DrillOpti
   const refuseKnown = Effect.fnUntraced(
     function* (server: EmptyServer, contents: Contents) {
       const session = yield* openSession({ url: server.url("postgres"), applicationName: "gatehouse-drill" })
-      const rows = yield* session.query(`
+      const rows = yield* queryRows(
+        session,
+        `
       SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
-        (SELECT count(*)::int FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')) AS databases`)
+        (SELECT count(*)::int FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')) AS databases`
+      )
       if (rows[0]?.["system"] === contents.systemIdentifier) {
         return yield* new BackupFailed({ reason: "refused: the target is the source of this backup" })
       }
@@ -97,9 +100,9 @@ const makeDrills = Effect.fnUntraced(function* ({ identity, inspect }: DrillOpti
   const makeRoles = Effect.fnUntraced(function* (set: BackupSet, contents: Contents, server: EmptyServer) {
     const session = yield* refuseKnown(server, contents)
     for (const statement of roleStatements(contents)) {
-      yield* session
-        .query(statement)
-        .pipe(Effect.catchTag("SqlError", () => Effect.fail(damaged(set, "a role in it cannot be made"))))
+      yield* queryRows(session, statement).pipe(
+        Effect.catchTag("SqlError", () => Effect.fail(damaged(set, "a role in it cannot be made")))
+      )
     }
   }, Effect.scoped)
 

@@ -1,5 +1,5 @@
 /** Gathers what a person needs to decide: the previous container's last lines, events, what changed since the last good revision. Must change nothing. */
-import { Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
 import type { Evidence } from "#shared/api/admin.ts"
 import { changesBetween } from "#shared/kubernetes/changes.ts"
 import { Kubernetes } from "#shared/kubernetes/Kubernetes.ts"
@@ -25,6 +25,19 @@ const EventShape = Schema.Struct({
   metadata: Schema.Struct({ creationTimestamp: Schema.optionalKey(Schema.NullOr(Schema.String)) })
 })
 const decodeEvent = Schema.decodeUnknownOption(EventShape)
+
+/** The kubelet's own line in place of a log it has no more, with status 200 (kuberuntime's GetContainerLogs). */
+const removed = /^unable to retrieve container logs for \S+$/u
+
+/** A log in which the container itself said something; fails with what was there instead. */
+const said = <E>(log: Effect.Effect<ReadonlyArray<string>, E>) =>
+  Effect.filterOrFail(
+    Effect.map(log, (all) => all.filter((line) => !removed.test(line))),
+    (all) => all.some((line) => line.trim() !== ""),
+    () => "the log is empty"
+  )
+
+const soonAgain = { times: 3, schedule: Schedule.spaced("1 second") }
 
 export class EvidenceCollector extends Context.Service<
   EvidenceCollector,
@@ -55,12 +68,16 @@ const makeCollector = Effect.gen(function* () {
       Effect.timeout("10 seconds")
     )
 
-  /** The crashed instance's own words; the running one's where there is no other. */
+  /**
+   * The crashed instance's own words; the running one's where there is no other. Asked again for a moment: a container
+   * that was just replaced has no log yet, or one that the kubelet has removed already.
+   */
   const log = ({ container, namespace, pod }: IncidentRow): Effect.Effect<ReadonlyArray<string>> =>
     pod === null || container === null
       ? Effect.succeed([])
-      : logOf(namespace, pod, container, true).pipe(
-          Effect.catch(() => logOf(namespace, pod, container, false)),
+      : said(logOf(namespace, pod, container, true)).pipe(
+          Effect.catch(() => said(logOf(namespace, pod, container, false))),
+          Effect.retry(soonAgain),
           Effect.catch((error) => Effect.as(Effect.logDebug("a log cannot be read", error), []))
         )
 

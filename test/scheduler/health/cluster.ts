@@ -1,5 +1,6 @@
 /** A cluster in words for the watchman's tests: workloads, revisions and pods as facts, without an API server. */
 import type { ContainerStatus, Node, Pod, Revision, Workload } from "#scheduler/health/facts.ts"
+import type { IncidentRow } from "#scheduler/health/IncidentStore.ts"
 import { type Thresholds, thresholdsConfig } from "#scheduler/health/thresholds.ts"
 import { type View, viewOf } from "#scheduler/health/view.ts"
 import { Effect } from "effect"
@@ -136,3 +137,42 @@ export const seen = (facts: {
     pods: byUid(facts.pods ?? []),
     nodes: new Map((facts.nodes ?? []).map((node) => [node.name, node]))
   })
+
+/** An incident just opened: revision 2 of `web` crashes, nothing is decided yet. */
+export const makeIncident = (more: Partial<IncidentRow> = {}): IncidentRow => ({
+  id: "i-1",
+  key: "dev/Deployment/web/web-2/crash_loop",
+  class: "crash_loop",
+  state: "open",
+  namespace: "dev",
+  kind: "Deployment",
+  name: "web",
+  uid: "w-1",
+  generation: 2,
+  revision: 2,
+  revisionUid: "r-2",
+  pod: "web-x",
+  container: "app",
+  reason: "CrashLoopBackOff",
+  exitCode: 3,
+  impact: "none",
+  podCount: 1,
+  restarts: 3,
+  flaps: 0,
+  firstSeenAt: start,
+  openedAt: start,
+  lastSeenAt: start,
+  resolvedAt: null,
+  acknowledged: null,
+  mutedUntil: null,
+  remedy: "none",
+  remedyAt: start,
+  round: 0,
+  advice: "",
+  wish: null,
+  evidence: null,
+  proposal: null,
+  action: null,
+  verification: null,
+  ...more
+})

@@ -1,49 +1,11 @@
 /** Which remedy follows from which situation. */
 import { describe, expect, test } from "bun:test"
-import type { IncidentRow, Recent, RevisionHealth } from "#scheduler/health/IncidentStore.ts"
+import type { Recent, RevisionHealth } from "#scheduler/health/IncidentStore.ts"
 import { decide, type Situation } from "#scheduler/health/remedy.ts"
 import type { WorkloadView } from "#scheduler/health/view.ts"
-import { makeRevision, makeWorkload, minutes, start } from "./cluster.ts"
+import { makeIncident, makeRevision, makeWorkload, minutes, start } from "./cluster.ts"
 
 const day = 24 * 3_600_000
-
-const incident = (more: Partial<IncidentRow> = {}): IncidentRow => ({
-  id: "i-1",
-  key: "dev/Deployment/web/web-2/crash_loop",
-  class: "crash_loop",
-  state: "open",
-  namespace: "dev",
-  kind: "Deployment",
-  name: "web",
-  uid: "w-1",
-  generation: 2,
-  revision: 2,
-  revisionUid: "r-2",
-  pod: "web-x",
-  container: "app",
-  reason: "CrashLoopBackOff",
-  exitCode: 3,
-  impact: "none",
-  podCount: 1,
-  restarts: 3,
-  flaps: 0,
-  firstSeenAt: start,
-  openedAt: start,
-  lastSeenAt: start,
-  resolvedAt: null,
-  acknowledged: null,
-  mutedUntil: null,
-  remedy: "none",
-  remedyAt: start,
-  round: 0,
-  advice: "",
-  wish: null,
-  evidence: null,
-  proposal: null,
-  action: null,
-  verification: null,
-  ...more
-})
 
 const quiet: Recent = {
   undos: 0,
@@ -67,7 +29,7 @@ const viewOf = (
 const good = (revision: number): RevisionHealth => ({ revisionUid: `r-${revision}`, revision, good: true, bad: false })
 
 const situation = (more: Partial<Situation> = {}): Situation => ({
-  incident: incident(),
+  incident: makeIncident(),
   view: viewOf([makeRevision(1), makeRevision(2)]),
   exemption: undefined,
   health: [good(1)],
@@ -98,7 +60,7 @@ describe("a new release that crashes", () => {
       makeRevision(4, { template: { spec: stamped.spec } })
     ])
     const decision = decide(
-      situation({ incident: incident({ revision: 4, revisionUid: "r-4" }), view, health: [good(1), good(3)] })
+      situation({ incident: makeIncident({ revision: 4, revisionUid: "r-4" }), view, health: [good(1), good(3)] })
     )
     expect(decision).toMatchObject({ _tag: "Propose", wish: { toRevision: 1 } })
   })
@@ -124,12 +86,12 @@ describe("an old release that begins to crash", () => {
 describe("advice alone", () => {
   for (const which of ["oom_loop", "image_pull", "config_error", "pending", "not_ready", "node"] as const) {
     test(`for ${which}`, () => {
-      expect(decide(situation({ incident: incident({ class: which }) }))._tag).toBe("Advise")
+      expect(decide(situation({ incident: makeIncident({ class: which }) }))._tag).toBe("Advise")
     })
   }
 
   test("for the namespaces of the cluster itself", () => {
-    expect(decide(situation({ incident: incident({ namespace: "kube-system" }) }))._tag).toBe("Advise")
+    expect(decide(situation({ incident: makeIncident({ namespace: "kube-system" }) }))._tag).toBe("Advise")
   })
 
   test("for a part of the platform", () => {
@@ -151,7 +113,7 @@ describe("advice alone", () => {
 describe("limits hold back", () => {
   const cases: ReadonlyArray<readonly [string, Partial<Situation>]> = [
     ["an exempt workload", { exemption: "its rollout is paused" }],
-    ["a muted incident", { incident: incident({ mutedUntil: start + day }) }],
+    ["a muted incident", { incident: makeIncident({ mutedUntil: start + day }) }],
     ["a workload with another open proposal", { recent: { ...quiet, busyWith: "i-0" } }],
     ["a workload in its cool-down", { recent: { ...quiet, sinceActionMs: minutes(29) } }],
     ["a third rollback within a day", { recent: { ...quiet, undos: 2 } }],
@@ -168,6 +130,6 @@ describe("limits hold back", () => {
 
   test("and no longer once they have passed", () => {
     expect(decide(situation({ recent: { ...quiet, sinceActionMs: minutes(30) } }))._tag).toBe("Propose")
-    expect(decide(situation({ incident: incident({ mutedUntil: start }) }))._tag).toBe("Propose")
+    expect(decide(situation({ incident: makeIncident({ mutedUntil: start }) }))._tag).toBe("Propose")
   })
 })

@@ -1,0 +1,146 @@
+/** One environment as real pods of the image just built, used through nginx by people whom an identity provider vouches for, through outages and a reboot; must apply nothing but what is shipped. */
+import { afterAll, beforeAll, expect } from "bun:test"
+import { readFileSync } from "node:fs"
+import { totalmem } from "node:os"
+import { JobPage } from "#shared/api/scheduler.ts"
+import { Schema } from "effect"
+import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
+import { allReady, applyAgain, originOf, unready, workloadsOf } from "#test/cluster/deployment/environment.ts"
+import { differences, shippedOverlay, site, testOverlay } from "#test/cluster/deployment/manifests.ts"
+import { peopleOf, usersOf } from "#test/cluster/deployment/people.ts"
+import { noPostgresImage } from "#test/cluster/deployment/postgresImage.ts"
+import { eventually } from "#test/cluster/eventually.ts"
+import { testCluster } from "#test/cluster/launch.ts"
+import { nodeName } from "#test/cluster/pki.ts"
+import type { Person } from "#test/scenarios/story.ts"
+import { play, quickPatience } from "#test/scenarios/story.ts"
+import { skipUnless } from "#test/shared/skip.ts"
+
+const cluster = await testCluster()
+const reason = cluster.tier === "node" ? noPostgresImage() : "only a node has real pods"
+const { describe, test } = skipUnless(reason === undefined, reason ?? "")
+const environment = "dev"
+const origin = originOf(environment)
+
+const decodeJobs = Schema.decodeUnknownSync(JobPage)
+const jobIds = async (person: Person) => decodeJobs(await person.get("/jobs?limit=200")).items.map(({ id }) => id)
+
+describe("an environment on a real node", () => {
+  let deployed: Deployed
+  let overlay = ""
+  let owner: Person
+
+  beforeAll(async () => {
+    deployed = await deploy(cluster, [environment])
+    overlay = deployed.overlays.get(environment)!
+  }, 300_000)
+  afterAll(async () => {
+    await deployed?.remove()
+  }, 120_000)
+
+  test("is what is shipped but for its images, addresses and the name of its identity provider", async () => {
+    for (const each of ["prod", "nightly", "dev"] as const) {
+      const changed = differences(await shippedOverlay(cluster, each), await testOverlay(cluster, each, site(cluster)))
+      const other = changed.filter(
+        (line) =>
+          !/\/containers\/0\/image: |\/initContainers\/0\/image: /u.test(line) &&
+          !/^\S+ ConfigMap\/gateway-settings-\S+ \/data\/gateway\.yaml: issuer: /u.test(line) &&
+          !/^\S+ NetworkPolicy\/api-server \/spec\/egress\/1\/to\/0\/ipBlock\/cidr: /u.test(line)
+      )
+      expect(other).toEqual([])
+      expect(changed.length).toBeGreaterThan(10)
+    }
+  })
+
+  test("has every pod ready", async () => {
+    expect(workloadsOf(overlay).length).toBeGreaterThan(9)
+    await allReady(cluster, environment)
+  })
+
+  test("lets a person in through nginx by single sign-on, who reads the node's own metrics", async () => {
+    const anonymous = await deployed.edge.fetch(`${origin}/monitor/host`)
+    expect(anonymous.status).toBe(401)
+    owner = await peopleOf(origin, deployed.way, environment, ["operator", "approver", "viewer"])
+    expect(await owner.get("/auth/me")).toMatchObject({ environment })
+    const memory = Number(/^MemTotal:\s+(\d+) kB/mu.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024
+    expect(JSON.stringify(await owner.get("/monitor/host"))).toContain(String(memory))
+    expect(memory).toBe(totalmem())
+  })
+
+  test("refuses a name that no Ingress has, and a host that is another's", async () => {
+    expect((await deployed.edge.fetch("https://gate.elsewhere.example.org/").catch(() => undefined))?.status).not.toBe(
+      200
+    )
+  })
+
+  test("is not changed by a second apply", async () => {
+    const { after, before } = await applyAgain(cluster, overlay)
+    expect(after).toEqual(before)
+    expect(before.size).toBeGreaterThan(60)
+  })
+
+  test("finds, proposes, undoes and verifies a release that crashes", async () => {
+    // The same pods with the story's patience, as its rules would else take half an hour.
+    const set = (name: string) =>
+      cluster.kubectl([
+        ...["-n", environment, "set", "env", `deployment/${name}`],
+        ...Object.entries(quickPatience)
+          .filter(([key]) => key.startsWith(name.toUpperCase()))
+          .map(([key, value]) => `${key}=${value}`)
+      ])
+    await Promise.all([set("admin"), set("scheduler")])
+    await allReady(cluster, environment)
+    const told = await play({
+      origin,
+      way: deployed.way,
+      namespace: environment,
+      name: "checkout",
+      goodImage: deployed.images.good,
+      badImage: deployed.images.crash
+    })
+    expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
+    expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
+    expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
+  }, 300_000)
+
+  const state = async () => ({
+    users: (await usersOf(owner)).map(({ id }) => id).sort(),
+    actions: await owner.get("/admin/actions/verify"),
+    jobs: new Set(await jobIds(owner))
+  })
+
+  const nodeIs = (status: "True" | "Unknown") =>
+    eventually(`the node's readiness is ${status}`, async () => {
+      const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+      return (await cluster.kubectl(["get", "node", nodeName, "-o", path])) === status
+    })
+
+  test("serves on while the kubelet is away, and has every pod ready when it is back", async () => {
+    const before = await state()
+    await cluster.stopKubelet()
+    try {
+      await nodeIs("Unknown")
+      expect(await owner.get("/auth/me")).toMatchObject({ environment })
+    } finally {
+      await cluster.startKubelet()
+    }
+    await nodeIs("True")
+    await allReady(cluster, environment)
+    const after = await state()
+    expect(after.users).toEqual(before.users)
+    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
+  })
+
+  test("comes back by itself from a reboot of the node, with nothing lost", async () => {
+    const before = await state()
+    expect(before.users.length).toBeGreaterThan(3)
+    expect(before.jobs.size).toBeGreaterThan(0)
+    await cluster.rebootNode()
+    await eventually("the outage is seen", async () => (await unready(cluster, environment)).length > 0)
+    await allReady(cluster, environment)
+    const after = await eventually("the gateway answers", state)
+    expect(after.users).toEqual(before.users)
+    expect(after.actions).toEqual(before.actions)
+    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
+  })
+})
