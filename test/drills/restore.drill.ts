@@ -40,7 +40,7 @@ const migrators = {
     ["metrics", ofMonitor]
   ],
   data: [
-    ["gw", ofData],
+    ["public", ofData],
     ["hello", ofHello]
   ]
 } as const
