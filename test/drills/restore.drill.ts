@@ -96,11 +96,12 @@ const main = async (): Promise<boolean> => {
       }
     })()
 
-    const ask = async (kind: string) => {
-      const { body, status } = await owner.post("/jobs", { kind, payload: {} })
-      if (status !== 201) throw new Error(`${kind}: ${status} ${JSON.stringify(body)}`)
-      return (body as Job).id
-    }
+    const ask = (kind: string) =>
+      eventually(`${kind} is accepted`, async () => {
+        const { body, status } = await owner.post("/jobs", { kind, payload: {} })
+        if (status !== 201) throw new Error(`${kind}: ${status} ${JSON.stringify(body)}`)
+        return (body as Job).id
+      })
     const detail = async (id: string) => (await owner.get(`/jobs/${id}`)) as JobDetail
     const ended = (id: string) =>
       eventually(
