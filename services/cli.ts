@@ -224,16 +224,6 @@ const secrets = Command.make("secrets").pipe(
   Command.withSubcommands([secretsInit])
 )
 
-const copyProgram = Command.make(
-  "copy-program",
-  { folder: Argument.String("folder").pipe(Argument.withDescription("Where to, as `gatehouse`")) },
-  ({ folder }) =>
-    Effect.gen(function* () {
-      const { copyProgram } = yield* Effect.promise(() => import("#install/copyProgram.ts"))
-      yield* say(yield* copyProgram(folder, process.execPath))
-    })
-).pipe(Command.withDescription("Copy this program for a container of another image (kustomize/components/backup)"))
-
 const dataSetup = Command.make("data-setup", {}, () =>
   Effect.gen(function* () {
     const { setUp } = yield* Effect.promise(() => import("#data/setup.ts"))
@@ -243,6 +233,16 @@ const dataSetup = Command.make("data-setup", {}, () =>
 ).pipe(
   Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)")
 )
+
+const copyProgram = Command.make(
+  "copy-program",
+  { folder: Argument.String("folder").pipe(Argument.withDescription("Where to, as `gatehouse`")) },
+  ({ folder }) =>
+    Effect.gen(function* () {
+      const { copyProgram } = yield* Effect.promise(() => import("#install/copyProgram.ts"))
+      yield* say(yield* copyProgram(folder, process.execPath))
+    })
+).pipe(Command.withDescription("Copy this program for a container of another image (kustomize/components/backup)"))
 
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),
@@ -263,8 +263,8 @@ const gatehouse = Command.make("gatehouse").pipe(
     check,
     keys,
     secrets,
-    copyProgram,
-    backup
+    backup,
+    copyProgram
   ])
 )
 
