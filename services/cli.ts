@@ -234,6 +234,16 @@ const dataSetup = Command.make("data-setup", {}, () =>
   Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)")
 )
 
+const copyProgram = Command.make(
+  "copy-program",
+  { folder: Argument.String("folder").pipe(Argument.withDescription("Where to, as `gatehouse`")) },
+  ({ folder }) =>
+    Effect.gen(function* () {
+      const { copyProgram } = yield* Effect.promise(() => import("#install/copyProgram.ts"))
+      yield* say(yield* copyProgram(folder, process.execPath))
+    })
+).pipe(Command.withDescription("Copy this program for a container of another image (kustomize/components/backup)"))
+
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),
   Command.withSubcommands([
@@ -253,7 +263,8 @@ const gatehouse = Command.make("gatehouse").pipe(
     check,
     keys,
     secrets,
-    backup
+    backup,
+    copyProgram
   ])
 )
 

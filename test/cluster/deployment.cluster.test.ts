@@ -2,24 +2,36 @@
 import { afterAll, beforeAll, expect } from "bun:test"
 import { readFileSync } from "node:fs"
 import { totalmem } from "node:os"
+import { exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { JobPage } from "#shared/api/scheduler.ts"
 import { Schema } from "effect"
 import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
-import { allReady, applyAgain, originOf, unready, workloadsOf } from "#test/cluster/deployment/environment.ts"
-import { differences, shippedOverlay, site, testOverlay } from "#test/cluster/deployment/manifests.ts"
+import {
+  allReady,
+  applyAgain,
+  originOf,
+  runStrangers,
+  unready,
+  workloadsOf
+} from "#test/cluster/deployment/environment.ts"
+import { differences, type Environment, shippedOverlay, site, testOverlay } from "#test/cluster/deployment/manifests.ts"
+import { publicAddress } from "#test/cluster/deployment/edge.ts"
 import { peopleOf, usersOf } from "#test/cluster/deployment/people.ts"
 import { noPostgresImage } from "#test/cluster/deployment/postgresImage.ts"
+import { podsOf, reached } from "#test/cluster/deployment/reach.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { nodeName } from "#test/cluster/pki.ts"
-import type { Person } from "#test/scenarios/story.ts"
-import { play, quickPatience } from "#test/scenarios/story.ts"
+import { logInAs } from "#test/scenarios/browserJar.ts"
+import { type Person, play, quickPatience } from "#test/scenarios/story.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 
 const cluster = await testCluster()
 const reason = cluster.tier === "node" ? noPostgresImage() : "only a node has real pods"
 const { describe, test } = skipUnless(reason === undefined, reason ?? "")
 const environment = "dev"
+const others = ["nightly", "prod"] as const
+const environments = ["dev", ...others] as const
 const origin = originOf(environment)
 
 const decodeJobs = Schema.decodeUnknownSync(JobPage)
@@ -39,8 +51,12 @@ describe("an environment on a real node", () => {
   }, 120_000)
 
   test("is what is shipped but for its images, addresses and the name of its identity provider", async () => {
-    for (const each of ["prod", "nightly", "dev"] as const) {
-      const changed = differences(await shippedOverlay(cluster, each), await testOverlay(cluster, each, site(cluster)))
+    for (const each of environments) {
+      const [shipped, tested] = await Promise.all([
+        shippedOverlay(cluster, each),
+        testOverlay(cluster, each, site(cluster))
+      ])
+      const changed = differences(shipped, tested)
       const other = changed.filter(
         (line) =>
           !/\/containers\/0\/image: |\/initContainers\/0\/image: /u.test(line) &&
@@ -83,7 +99,11 @@ describe("an environment on a real node", () => {
     // The same pods with the story's patience, as its rules would else take half an hour.
     const set = (name: string) =>
       cluster.kubectl([
-        ...["-n", environment, "set", "env", `deployment/${name}`],
+        "-n",
+        environment,
+        "set",
+        "env",
+        `deployment/${name}`,
         ...Object.entries(quickPatience)
           .filter(([key]) => key.startsWith(name.toUpperCase()))
           .map(([key, value]) => `${key}=${value}`)
@@ -142,5 +162,65 @@ describe("an environment on a real node", () => {
     expect(after.users).toEqual(before.users)
     expect(after.actions).toEqual(before.actions)
     expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
+  })
+
+  test("stands beside two others", async () => {
+    for (const other of others) await deployed.add(other)
+    for (const other of others) await allReady(cluster, other, 240)
+    for (const each of environments) {
+      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
+      expect([each, answer.status]).toEqual([each, 401])
+    }
+  }, 300_000)
+
+  test("security: real pods of three environments reach what the matrix allows, and nothing else", async () => {
+    const monitoring = environments.map((name) => `${name}-monitoring`)
+    // None in the monitors' namespaces: an admission policy lets nobody else in.
+    await runStrangers(cluster, [...environments, "edge"], deployed.images.good)
+    const pods = await podsOf(cluster, [...environments, ...monitoring, "edge"])
+    const targets = [
+      ...pods.targets,
+      { name: "API server (Service)", address: "10.43.0.1", port: 443 },
+      { name: "API server (node)", address: cluster.nodeAddress!, port: 6443 },
+      { name: "world", address: publicAddress, port: 443 }
+    ]
+    const names = new Set([...pods.sources, ...targets].map(({ name }) => name))
+    const ports = new Set(targets.map(({ name, port }) => `${name} ${port}/TCP`))
+    const expected = readFileSync("kustomize/reachability.txt", "utf8")
+      .split("\n")
+      .filter((line) => {
+        const [source = "", target = ""] = line.split(" -> ")
+        return names.has(source) && !/^(?:API server|world)/u.test(source) && ports.has(target)
+      })
+    expect(expected.length).toBeGreaterThan(80)
+    expect(await reached(cluster, pods.sources, targets)).toEqual(expected.toSorted())
+  }, 240_000)
+
+  test("security: a token of one environment is refused by another", async () => {
+    const { token } = await logInAs(origin, "owner", deployed.way)
+    const status = async (each: string) => {
+      const headers = { authorization: `Bearer ${token}` }
+      return (await deployed.edge.fetch(`https://gate.${each}.example.org/monitor/host`, { headers })).status
+    }
+    expect(await status(environment)).toBe(200)
+    for (const other of others) expect([other, await status(other)]).toEqual([other, 401])
+  })
+
+  test("security: a workload of one environment gets no token in another", async () => {
+    const exchange = async (at: Environment, namespace: string, audience: string) => {
+      const { token } = await cluster.serviceAccount(namespace, "scheduler", { audiences: [audience] })
+      const body = new URLSearchParams({
+        grant_type: exchangeGrantType,
+        subject_token_type: jwtTokenType,
+        subject_token: token
+      })
+      return (await deployed.edge.fetch(`${originOf(at)}/auth/token`, { method: "POST", body })).status
+    }
+    expect(await exchange("dev", "dev", "gateway.dev")).toBe(200)
+    for (const other of others) {
+      expect([other, await exchange(other, "dev", "gateway.dev")]).toEqual([other, 400])
+      // Also with the other gateway's name on it: it is another namespace's.
+      expect([other, await exchange(other, "dev", `gateway.${other}`)]).toEqual([other, 400])
+    }
   })
 })

@@ -1,6 +1,6 @@
 /** The three overlays: rendered without a flag and twice the same, each the same platform under its own names, and within what the node has. */
 import { expect, test } from "bun:test"
-import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
 import { Result, Schema } from "effect"
@@ -11,7 +11,9 @@ import { quantityOf } from "#shared/kubernetes/quantity.ts"
 import { parseSettings } from "#gateway/settingsFile.ts"
 import { initialSecrets } from "#install/initialSecrets.ts"
 import { skipUnless } from "#test/shared/skip.ts"
+import { lint } from "./lint/exceptions.ts"
 import { namespacesOf } from "./namespaces.ts"
+import { endpointsOf, matrixOf, policiesOf } from "./reachability.ts"
 import {
   cannotRender,
   clusterObjects,
@@ -78,15 +80,15 @@ rendered.describe("an overlay", () => {
       expect(ingresses).toHaveLength(1)
       const host = textsAt(environmentMap(environment), "data")["PUBLIC_HOST"]
       expect(listAt(ingresses[0], "spec", "rules").map((rule) => textAt(rule, "host"))).toEqual([host])
-      const parameters = objectAt(clusterObjects(), `gatehouse-admission/ConfigMap/${environment}`)
-      expect(host).toEndWith(textAt(parameters, "data", "hostSuffix") ?? "missing")
+      const allowed = textsAt(objectAt(clusterObjects(), `-/Namespace/${environment}`), "metadata", "annotations")
+      expect(host).toEndWith(allowed["gatehouse.local/host-suffix"] ?? "missing")
     }
   })
 
   test("uses images that the admission policy allows", () => {
     for (const environment of environments) {
-      const parameters = objectAt(clusterObjects(), `gatehouse-admission/ConfigMap/${environment}`)
-      const places = textAt(parameters, "data", "images")?.split(" ") ?? []
+      const allowed = textsAt(objectAt(clusterObjects(), `-/Namespace/${environment}`), "metadata", "annotations")
+      const places = allowed["gatehouse.local/images"]?.split(" ") ?? []
       for (const { containers } of workloadsOf(overlay(environment))) {
         for (const { fields } of containers) {
           expect(places.some((place) => textAt(fields, "image")?.startsWith(place))).toBe(true)
@@ -112,26 +114,65 @@ rendered.describe("an overlay", () => {
   })
 })
 
-rendered.describe("the component edge-traefik", () => {
-  test("changes who is let in and the class of the Ingress, and nothing else", () => {
-    const folder = realpathSync(mkdtempSync(join(tmpdir(), "gatehouse-overlay-")))
-    try {
-      const from = (path: string) => relative(folder, join(kustomize, path))
-      const resources = `resources:\n  - ${from("overlays/dev/environment")}\ncomponents:\n  - ${from("components/edge-traefik")}\n`
-      writeFileSync(
-        join(folder, "kustomization.yaml"),
-        `apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n${resources}`
-      )
-      const objects = objectsOf(renderText(relative(kustomize, folder)))
-      const before = overlay("dev")
-      const changed = objects.filter((object) => !Bun.deepEquals(object, objectAt(before, placeOf(object))))
-      expect(changed.map(placeOf).sort()).toEqual(["dev/Ingress/gateway", "dev/NetworkPolicy/gateway"])
-      const traefik = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } } }
-      const policy = objectAt(objects, "dev/NetworkPolicy/gateway")
-      expect(listAt(listAt(policy, "spec", "ingress")[0], "from")[0]).toMatchObject(traefik)
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+/** The environment `dev` with components in it, before its settings as an overlay has them. */
+const withComponents = (
+  before: ReadonlyArray<string>,
+  after: ReadonlyArray<string>
+): ReadonlyArray<KubernetesObject> => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "gatehouse-overlay-")))
+  try {
+    const source = readFileSync(join(kustomize, "overlays/dev/environment/kustomization.yaml"), "utf8")
+    const from = (path: string) => relative(folder, join(kustomize, path))
+    const list = (names: ReadonlyArray<string>) => names.map((name) => `  - ${from(`components/${name}`)}\n`).join("")
+    const text = source
+      .replaceAll("../../../", `${relative(folder, kustomize)}/`)
+      .replace("  - ../settings\n", `${list(before)}  - ${from("overlays/dev/settings")}\n${list(after)}`)
+    writeFileSync(join(folder, "kustomization.yaml"), text)
+    cpSync(join(kustomize, "overlays/dev/environment/gateway.yaml"), join(folder, "gateway.yaml"))
+    return objectsOf(renderText(relative(kustomize, folder)))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const changedBy = (objects: ReadonlyArray<KubernetesObject>) => {
+  const shipped = new Map(overlay("dev").map((object) => [placeOf(object), object]))
+  return objects
+    .filter((object) => !Bun.deepEquals(object, shipped.get(placeOf(object))))
+    .map(placeOf)
+    .sort()
+}
+
+rendered.describe("the component", () => {
+  test("edge-traefik changes who is let in and the class of the Ingress, and nothing else", () => {
+    const objects = withComponents([], ["edge-traefik"])
+    expect(changedBy(objects)).toEqual(["dev/Ingress/gateway", "dev/NetworkPolicy/gateway"])
+    const traefik = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } } }
+    const policy = objectAt(objects, "dev/NetworkPolicy/gateway")
+    expect(listAt(listAt(policy, "spec", "ingress")[0], "from")[0]).toMatchObject(traefik)
+  })
+
+  test("backup changes the scheduler alone, adds its way to the databases, and passes the hardening checks", () => {
+    const objects = withComponents(["backup"], [])
+    expect(changedBy(objects).filter((place) => !place.includes("/scheduler-passwd-"))).toEqual([
+      "dev/Deployment/scheduler",
+      "dev/NetworkPolicy/data-db-backup",
+      "dev/NetworkPolicy/gateway-db-backup",
+      "dev/NetworkPolicy/scheduler-backup",
+      "dev/PersistentVolumeClaim/database-backups"
+    ])
+    const others = overlay("dev").filter(({ metadata }) => metadata.namespace === "dev-monitoring")
+    const open = lint([...clusterObjects(), ...objects, ...others]).filter(({ exception }) => exception === undefined)
+    // The bindings of the cluster name the accounts of all three environments.
+    expect(open.filter(({ object }) => object.kind !== "ClusterRoleBinding" && object.kind !== "Namespace")).toEqual([])
+    const allowed = (of: ReadonlyArray<KubernetesObject>) => matrixOf(endpointsOf(of), policiesOf(of)).allowed
+    const more = allowed(objects).filter((line) => !allowed(overlay("dev")).includes(line))
+    expect(more).toEqual(["dev/scheduler -> dev/data-db 5432/TCP", "dev/scheduler -> dev/gateway-db 5432/TCP"])
+    const scheduler = workloadsOf(objects).find(({ name }) => name === "scheduler")
+    expect(scheduler?.containers.map(({ fields }) => textAt(fields, "image"))).toEqual([
+      "docker.io/library/postgres:18.4",
+      "gatehouse.local/gatehouse:0.1.0"
+    ])
   })
 })
 

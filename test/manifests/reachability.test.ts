@@ -4,7 +4,7 @@ import type { Policy } from "#test/cluster/policies.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { type Endpoint, endpointsOf, matrixOf, policiesOf } from "./reachability.ts"
 import { checkedIn, matrixText } from "./reachabilityMatrix.ts"
-import { cannotRender, everything, overlay } from "./render.ts"
+import { cannotRender, clusterObjects, everything, overlay } from "./render.ts"
 
 const missing = cannotRender()
 const rendered = skipUnless(missing === undefined, missing ?? "")
@@ -40,7 +40,7 @@ rendered.describe("the rendered policies", () => {
   })
 
   test("have no rule, peer or port that could be left out without a difference", () => {
-    const dev = overlay("dev")
+    const dev = [...clusterObjects(), ...overlay("dev")]
     const endpoints = endpointsOf(dev)
     const policies = policiesOf(dev)
     const allowed = matrixOf(endpoints, policies).allowed.join("\n")

@@ -30,6 +30,8 @@ export const compile = async (): Promise<Uint8Array> => {
       minify: true,
       sourcemap: "none",
       metafile: true,
+      // Where the sources lay is nothing to look in, nor may it change a byte.
+      define: { __dirname: '"/"', __filename: '"/"' },
       plugins: [withoutDevelopment],
       // What lies in the folder that it is started from is not its configuration.
       compile: { outfile, autoloadDotenv: false, autoloadBunfig: false }

@@ -13,7 +13,7 @@ import { type Authority, makeAuthority } from "#test/shared/certificates.ts"
 import { issuer, type Manifest, objectsOf } from "./manifests.ts"
 
 /** Of the networks for documentation (RFC 5737): public to every policy, and nobody's. */
-const publicAddress = "203.0.113.10"
+export const publicAddress = "203.0.113.10"
 const providerHost = new URL(issuer).host
 
 interface Ingress extends Manifest {

@@ -1,6 +1,6 @@
 /** Backups through the scheduler's own interface: jobs, list, metric, schedules, and what is said where they cannot be made. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Redacted } from "effect"
@@ -120,6 +120,13 @@ describe("a scheduler without backups", () => {
       "database.drill": "PostgreSQL's pg_restore is not in the folder of PG_BIN"
     })
     expect((await refused(scheduler)).body).toContain("pg_dump is not in the folder of PG_BIN")
+    // As Debian's, beside a newer server.
+    writeFileSync(join(empty, "pg_dump"), "#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.9 (Debian 15.9-0)'\n", {
+      mode: 0o755
+    })
+    expect((await kindsOf(scheduler))["database.backup"]).toMatch(
+      /^pg_dump is of version 15\.9, the server of 18\.\d+$/u
+    )
     await scheduler.stop()
     await database.drop()
     rmSync(empty, { recursive: true })
