@@ -171,6 +171,26 @@ export const unready = async (cluster: Cluster, environment: Environment): Promi
     .map(({ metadata }) => metadata.name)
 }
 
+/** How often the containers of an environment were started anew, by pod. */
+export const restarts = async (
+  cluster: Cluster,
+  environment: Environment
+): Promise<Readonly<Record<string, number>>> => {
+  const text = await cluster.kubectl(["-n", environment, "get", "pods", "-o", "json"])
+  const { items } = JSON.parse(text) as {
+    readonly items: ReadonlyArray<{
+      readonly metadata: { readonly name: string }
+      readonly status: { readonly containerStatuses?: ReadonlyArray<{ readonly restartCount: number }> }
+    }>
+  }
+  return Object.fromEntries(
+    items.map(({ metadata, status }) => [
+      metadata.name,
+      (status.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0)
+    ])
+  )
+}
+
 /** Waits until every pod of the environment is ready. */
 export const allReady = async (cluster: Cluster, environment: Environment, seconds = 150): Promise<void> => {
   let last: ReadonlyArray<string> = []
