@@ -55,7 +55,7 @@ const everybodys = /^self[a-z]+\.(?:authentication|authorization)\.k8s\.io$/u
  */
 export const accessTable = async (cluster: Cluster): Promise<string> => {
   const all = accounts()
-  const namespaces = [...environmentNamespaces, "gatehouse-admission", "kube-system", "default"]
+  const namespaces = [...environmentNamespaces, "edge", "kube-system", "default"]
   const lines: Array<string> = []
   for (const account of all) {
     const found = await Promise.all(

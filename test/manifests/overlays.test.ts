@@ -80,15 +80,15 @@ rendered.describe("an overlay", () => {
       expect(ingresses).toHaveLength(1)
       const host = textsAt(environmentMap(environment), "data")["PUBLIC_HOST"]
       expect(listAt(ingresses[0], "spec", "rules").map((rule) => textAt(rule, "host"))).toEqual([host])
-      const parameters = objectAt(clusterObjects(), `gatehouse-admission/ConfigMap/${environment}`)
-      expect(host).toEndWith(textAt(parameters, "data", "hostSuffix") ?? "missing")
+      const allowed = textsAt(objectAt(clusterObjects(), `-/Namespace/${environment}`), "metadata", "annotations")
+      expect(host).toEndWith(allowed["gatehouse.local/host-suffix"] ?? "missing")
     }
   })
 
   test("uses images that the admission policy allows", () => {
     for (const environment of environments) {
-      const parameters = objectAt(clusterObjects(), `gatehouse-admission/ConfigMap/${environment}`)
-      const places = textAt(parameters, "data", "images")?.split(" ") ?? []
+      const allowed = textsAt(objectAt(clusterObjects(), `-/Namespace/${environment}`), "metadata", "annotations")
+      const places = allowed["gatehouse.local/images"]?.split(" ") ?? []
       for (const { containers } of workloadsOf(overlay(environment))) {
         for (const { fields } of containers) {
           expect(places.some((place) => textAt(fields, "image")?.startsWith(place))).toBe(true)

@@ -67,8 +67,7 @@ export const anyObject: ReadonlyArray<Rule> = [
       const { namespace } = object.metadata
       if (clusterKinds.has(object.kind)) return when(namespace !== undefined, "cannot be in a namespace")
       return when(
-        namespace === undefined ||
-          !(isEnvironmentNamespace(namespace) || ["gatehouse-admission", "edge"].includes(namespace)),
+        namespace === undefined || !(isEnvironmentNamespace(namespace) || namespace === "edge"),
         `is in ${namespace ?? "no namespace"}`
       )
     },
@@ -202,7 +201,6 @@ export const anyObject: ReadonlyArray<Rule> = [
     "what holds data is not pruned with what left the render",
     ["Namespace", "PersistentVolumeClaim", "StatefulSet"],
     (object) => {
-      if (object.metadata.name === "gatehouse-admission") return []
       const holder = object.kind === "StatefulSet" ? "spec.persistentVolumeClaimRetentionPolicy" : "annotations"
       const kept =
         object.kind === "StatefulSet"
