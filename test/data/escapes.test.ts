@@ -111,6 +111,18 @@ describe("security: the tenant", () => {
     expect(rowsOf(await data.query("SELECT sum(pieces)::int AS sum FROM sales.totals"))).toEqual([{ sum: 420 }])
   })
 
+  test("security: a new function of an author's is nobody's until it is known to run with the caller's rights", async () => {
+    await data.database.query(`DO $$ BEGIN
+      SET LOCAL ROLE data;
+      CREATE FUNCTION sales.new_leak() RETURNS SETOF sales.orders LANGUAGE sql SECURITY DEFINER AS 'SELECT * FROM sales.orders';
+      CREATE FUNCTION sales.twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n * 2';
+    END $$`)
+    expect(await state("SELECT * FROM sales.new_leak()")).toBe("42501")
+    await data.database.query("DO $$ BEGIN SET LOCAL ROLE data; PERFORM gw.publish(); END $$")
+    expect(await state("SELECT * FROM sales.new_leak()")).toBe("42501")
+    expect(rowsOf(await data.query("SELECT sales.twice(2) AS four"))).toEqual([{ four: 4 }])
+  })
+
   test("security: what an author grants or forgets is put right", async () => {
     await data.database.query(`DO $$ BEGIN
       SET LOCAL ROLE data;
