@@ -93,6 +93,26 @@ withTools.describe("a scheduler that backs up", () => {
   })
 })
 
+withTools.describe("a scheduler that only sees the folder", () => {
+  test("accepts what another makes, leaves it to that one and shows it", async () => {
+    const at = await place()
+    const database = await freshDatabase("logging", "scheduler")
+    const { SCHEDULER_BACKUP_DIR, ...making } = settings(at, database.superuserUrl, bin)
+    const url = { SCHEDULER_DATABASE_URL: database.url, SCHEDULER_BACKUP_DIR }
+    const first = await startScheduler({}, url)
+    const held = await first.enqueue({ kind: "database.backup" })
+    const later = await first.enqueue({ kind: "retention" })
+    await first.reaches(later.id, "succeeded")
+    expect((await first.job(held.id)).job.state).toBe("available")
+    const second = await startScheduler({}, { ...url, ...making })
+    expect((await first.reaches(held.id, "succeeded", "failed")).job.reason).toBe("")
+    expect((await listOf(first)).items).toMatchObject([{ database: "logging", jobId: held.id }])
+    await second.stop()
+    await first.stop()
+    at.dispose()
+  })
+})
+
 describe("a scheduler without backups", () => {
   const refused = async (scheduler: Running) => {
     const answer = await scheduler.ask("/jobs", { method: "POST", json: { kind: "database.backup", payload: {} } })
