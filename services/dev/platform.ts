@@ -11,12 +11,12 @@ import { buildDashboard } from "#dashboard/build.ts"
 import * as dashboard from "#dashboard/service.ts"
 import * as admin from "#admin/service.ts"
 import * as gateway from "#gateway/service.ts"
-import * as hello from "#hello/service.ts"
 import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
 import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
+import { microserviceNames, microservices } from "./microservices.ts"
 import { startPostgres } from "./postgres.ts"
 import { writeSettings } from "./settings.ts"
 import { workloadKey } from "./workloadKey.ts"
@@ -151,24 +151,30 @@ const start = Effect.fnUntraced(function* (
   const overrides = (prefix: string): Env =>
     Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix)))
 
-  const [monitorPort, dashboardPort, adminPort, schedulerPort, helloPort] = yield* Effect.all([
-    freePort,
+  const [monitorPort, dashboardPort, adminPort, schedulerPort] = yield* Effect.all([
     freePort,
     freePort,
     freePort,
     freePort
   ])
   const key = workloadKey(dataDir, "scheduler")
-  const helloKey = workloadKey(dataDir, "hello")
+  const own = yield* Effect.forEach(microserviceNames, (name) =>
+    Effect.map(freePort, (at) => ({
+      name,
+      port: at,
+      url: `http://${loopback}:${at}`,
+      files: workloadKey(dataDir, name),
+      load: microservices[name]
+    }))
+  )
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
     dashboard: `http://${loopback}:${dashboardPort}`,
     admin: `http://${loopback}:${adminPort}`,
     scheduler: `http://${loopback}:${schedulerPort}`,
-    hello: `http://${loopback}:${helloPort}`,
     schedulerKey: key.publicFile,
-    helloKey: helloKey.publicFile
+    microservices: own.map(({ files, name, url: at }) => ({ name, url: at, key: files.publicFile }))
   })
   const door = yield* serve(
     gateway.make,
@@ -188,7 +194,7 @@ const start = Effect.fnUntraced(function* (
   const cluster = yield* kubeconfig === undefined
     ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })
     : realCluster(kubeconfig)
-  const [hand, watchman, eyes, pages, sample] = yield* Effect.all(
+  const [hand, watchman, eyes, pages] = yield* Effect.all(
     [
       serve(
         (settings) => admin.make(settings, { kubernetes: cluster.layer }),
@@ -225,21 +231,26 @@ const start = Effect.fnUntraced(function* (
         dashboard.make,
         { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") },
         dashboardPort
-      ),
+      )
+    ],
+    { concurrency: "unbounded" }
+  )
+  const team = yield* Effect.forEach(
+    own,
+    ({ files, load, name, port: at }) =>
       serve(
-        hello.make,
+        async (settings) => (await load()).make(settings),
         {
           ...common,
           ...identity,
-          HELLO_DATABASE_URL: postgres.url("data", "hello"),
+          [`${name.toUpperCase()}_DATABASE_URL`]: postgres.url("data", name),
           GATEWAY_URL: url,
-          WORKLOAD_ID: "hello",
-          WORKLOAD_KEY_FILE: helloKey.privateFile,
-          ...overrides("HELLO_")
+          WORKLOAD_ID: name,
+          WORKLOAD_KEY_FILE: files.privateFile,
+          ...overrides(`${name.toUpperCase()}_`)
         },
-        helloPort
-      )
-    ],
+        at
+      ).pipe(Effect.map((listener) => ({ name, listener }))),
     { concurrency: "unbounded" }
   )
   places.push(
@@ -249,7 +260,10 @@ const start = Effect.fnUntraced(function* (
     ["scheduler", `behind the gateway at /jobs (port ${watchman.port}, internal port ${watchman.internalPort})`],
     ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
-    ["hello", `behind the gateway at /hello (port ${sample.port}, internal port ${sample.internalPort})`],
+    ...team.map(({ listener, name }): Platform["places"][number] => [
+      name,
+      `behind the gateway at /${name} (port ${listener.port}, internal port ${listener.internalPort})`
+    ]),
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]

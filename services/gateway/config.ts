@@ -109,7 +109,9 @@ const clientSecret = (provider: ProviderSettings, env: Env) =>
     const store = Object.fromEntries(Object.entries(env).filter(([key]) => /^SECRETS(?:_|$)/u.test(key)))
     const named = "file" in reference ? { CLIENT_SECRET_FILE: reference.file } : { CLIENT_SECRET_REF: reference.ref }
     const found = yield* readConfig(secret("CLIENT_SECRET"), { ...store, ...named }, []).pipe(
-      Effect.mapError(({ detail }) => invalid("file" in reference ? `the file ${reference.file} cannot be read` : detail))
+      Effect.mapError(({ detail }) =>
+        invalid("file" in reference ? `the file ${reference.file} cannot be read` : detail)
+      )
     )
     if (Redacted.value(found) === "") {
       return yield* invalid("file" in reference ? `the file ${reference.file} is empty` : `${reference.ref} is empty`)
