@@ -8,6 +8,7 @@ import { parse } from "yaml"
 import { at, fieldsOf, listAt, numberAt, textAt, textsAt } from "#shared/kubernetes/fields.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { quantityOf } from "#shared/kubernetes/quantity.ts"
+import { microserviceNames } from "#dev/microservices.ts"
 import { developmentSettings } from "#dev/settings.ts"
 import { parseSettings } from "#gateway/settingsFile.ts"
 import { initialSecrets } from "#install/initialSecrets.ts"
@@ -199,8 +200,9 @@ rendered.describe("the gateway's settings", () => {
   })
 
   test("have the routes of the development platform, by other addresses", () => {
-    const addresses = { admin: "", dashboard: "", data: "", hello: "", monitor: "", scheduler: "" }
-    const { routes, workloads } = developmentSettings({ ...addresses, issuer: "", schedulerKey: "", helloKey: "" })
+    const addresses = { admin: "", dashboard: "", data: "", monitor: "", scheduler: "" }
+    const microservices = microserviceNames.map((name) => ({ name, url: "", key: "" }))
+    const { routes, workloads } = developmentSettings({ ...addresses, issuer: "", schedulerKey: "", microservices })
     const shipped: unknown = parse(settingsText("prod"))
     const without = (route: unknown) => ({ ...fieldsOf(route), upstream: "" })
     expect(listAt(shipped, "routes").map(without)).toEqual(routes)
