@@ -1,52 +1,31 @@
 /** The component for a service of one's own: the folder that its kustomization describes is rendered beside an environment, as a team would do it. */
 import { expect, test } from "bun:test"
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join, relative, resolve } from "node:path"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { textAt } from "#shared/kubernetes/fields.ts"
 import { skipUnless } from "#test/shared/skip.ts"
+import { kustomizeFolder, renderDev } from "./beside.ts"
 import { endpointsOf, matrixOf, policiesOf } from "./reachability.ts"
-import { cannotRender, objectAt, objectsOf, overlay, placeOf, renderText } from "./render.ts"
+import { cannotRender, objectAt, overlay, placeOf } from "./render.ts"
 import { workloadsOf } from "./workloads.ts"
 
 const missing = cannotRender()
 const rendered = skipUnless(missing === undefined, missing ?? "")
-const kustomize = resolve(import.meta.dir, "../../kustomize")
 
 /** What the comment at the head of the component says. */
 const described = (): string =>
-  readFileSync(join(kustomize, "components/microservice/kustomization.yaml"), "utf8")
+  readFileSync(join(kustomizeFolder, "components/microservice/kustomization.yaml"), "utf8")
     .split("\n")
     .filter((line) => line.startsWith("#   "))
     .map((line) => line.slice(4))
     .join("\n")
 
 /** The environment `dev` with the folder in its resources. */
-const withService = () => {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), "gatehouse-microservice-")))
-  try {
-    const service = join(folder, "orders")
-    mkdirSync(service)
-    const component = relative(service, join(kustomize, "components/microservice"))
-    writeFileSync(
-      join(service, "kustomization.yaml"),
-      described().replace("../gatehouse/kustomize/components/microservice", component)
-    )
-    const environment = join(kustomize, "overlays/dev/environment")
-    const source = readFileSync(join(environment, "kustomization.yaml"), "utf8")
-    writeFileSync(
-      join(folder, "kustomization.yaml"),
-      source
-        .replaceAll("../../../", `${relative(folder, kustomize)}/`)
-        .replace("../settings", relative(folder, join(kustomize, "overlays/dev/settings")))
-        .replace("resources:\n", "resources:\n  - orders\n")
-    )
-    writeFileSync(join(folder, "gateway.yaml"), readFileSync(join(environment, "gateway.yaml"), "utf8"))
-    return objectsOf(renderText(relative(kustomize, folder)))
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
+const withService = () =>
+  renderDev((text) => text.replace("resources:\n", "resources:\n  - orders\n"), {
+    "orders/kustomization.yaml": (from) =>
+      described().replace("../gatehouse/kustomize/components/microservice", from("components/microservice"))
+  })
 
 rendered.describe("the component microservice", () => {
   const objects = missing === undefined ? withService() : []
