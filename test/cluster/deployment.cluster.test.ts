@@ -43,7 +43,7 @@ describe("an environment on a real node", () => {
   let owner: Person
 
   beforeAll(async () => {
-    deployed = await deploy(cluster, [environment])
+    deployed = await deploy(cluster, environments)
     overlay = deployed.overlays.get(environment)!
   }, 300_000)
   afterAll(async () => {
@@ -68,10 +68,14 @@ describe("an environment on a real node", () => {
     }
   })
 
-  test("has every pod ready", async () => {
+  test("has every pod ready, in three of them beside each other", async () => {
     expect(workloadsOf(overlay).length).toBeGreaterThan(9)
-    await allReady(cluster, environment)
-  })
+    for (const each of environments) await allReady(cluster, each, 240)
+    for (const each of environments) {
+      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
+      expect([each, answer.status]).toEqual([each, 401])
+    }
+  }, 300_000)
 
   test("lets a person in through nginx by single sign-on, who reads the node's own metrics", async () => {
     const anonymous = await deployed.edge.fetch(`${origin}/monitor/host`)
@@ -92,6 +96,57 @@ describe("an environment on a real node", () => {
     const { after, before } = await applyAgain(cluster, overlay)
     expect(after).toEqual(before)
     expect(before.size).toBeGreaterThan(60)
+  })
+
+  test("security: real pods of three environments reach what the matrix allows, and nothing else", async () => {
+    const monitoring = environments.map((name) => `${name}-monitoring`)
+    // None in the monitors' namespaces: an admission policy lets nobody else in.
+    await runStrangers(cluster, [...environments, "edge"], deployed.images.good)
+    const pods = await podsOf(cluster, [...environments, ...monitoring, "edge"])
+    const targets = [
+      ...pods.targets,
+      { name: "API server (Service)", address: "10.43.0.1", port: 443 },
+      { name: "API server (node)", address: cluster.nodeAddress!, port: 6443 },
+      { name: "world", address: publicAddress, port: 443 }
+    ]
+    const names = new Set([...pods.sources, ...targets].map(({ name }) => name))
+    const ports = new Set(targets.map(({ name, port }) => `${name} ${port}/TCP`))
+    const expected = readFileSync("kustomize/reachability.txt", "utf8")
+      .split("\n")
+      .filter((line) => {
+        const [source = "", target = ""] = line.split(" -> ")
+        return names.has(source) && !/^(?:API server|world)/u.test(source) && ports.has(target)
+      })
+    expect(expected.length).toBeGreaterThan(80)
+    expect(await reached(cluster, pods.sources, targets)).toEqual(expected.toSorted())
+  }, 240_000)
+
+  test("security: a token of one environment is refused by another", async () => {
+    const { token } = await logInAs(origin, "owner", deployed.way)
+    const status = async (each: string) => {
+      const headers = { authorization: `Bearer ${token}` }
+      return (await deployed.edge.fetch(`https://gate.${each}.example.org/monitor/host`, { headers })).status
+    }
+    expect(await status(environment)).toBe(200)
+    for (const other of others) expect([other, await status(other)]).toEqual([other, 401])
+  })
+
+  test("security: a workload of one environment gets no token in another", async () => {
+    const exchange = async (at: Environment, namespace: string, audience: string) => {
+      const { token } = await cluster.serviceAccount(namespace, "scheduler", { audiences: [audience] })
+      const body = new URLSearchParams({
+        grant_type: exchangeGrantType,
+        subject_token_type: jwtTokenType,
+        subject_token: token
+      })
+      return (await deployed.edge.fetch(`${originOf(at)}/auth/token`, { method: "POST", body })).status
+    }
+    expect(await exchange("dev", "dev", "gateway.dev")).toBe(200)
+    for (const other of others) {
+      expect([other, await exchange(other, "dev", "gateway.dev")]).toEqual([other, 400])
+      // Also with the other gateway's name on it: it is another namespace's.
+      expect([other, await exchange(other, "dev", `gateway.${other}`)]).toEqual([other, 400])
+    }
   })
 
   test("finds, proposes, undoes and verifies a release that crashes", async () => {
@@ -156,70 +211,10 @@ describe("an environment on a real node", () => {
     expect(before.jobs.size).toBeGreaterThan(0)
     await cluster.rebootNode()
     await eventually("the outage is seen", async () => (await unready(cluster, environment)).length > 0)
-    await allReady(cluster, environment)
+    for (const each of environments) await allReady(cluster, each, 240)
     const after = await eventually("the gateway answers", state)
     expect(after.users).toEqual(before.users)
     expect(after.actions).toEqual(before.actions)
     expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
-  })
-
-  test("stands beside two others", async () => {
-    for (const other of others) await deployed.add(other)
-    for (const other of others) await allReady(cluster, other, 240)
-    for (const each of environments) {
-      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
-      expect([each, answer.status]).toEqual([each, 401])
-    }
   }, 300_000)
-
-  test("security: real pods of three environments reach what the matrix allows, and nothing else", async () => {
-    const monitoring = environments.map((name) => `${name}-monitoring`)
-    // None in the monitors' namespaces: an admission policy lets nobody else in.
-    await runStrangers(cluster, [...environments, "edge"], deployed.images.good)
-    const pods = await podsOf(cluster, [...environments, ...monitoring, "edge"])
-    const targets = [
-      ...pods.targets,
-      { name: "API server (Service)", address: "10.43.0.1", port: 443 },
-      { name: "API server (node)", address: cluster.nodeAddress!, port: 6443 },
-      { name: "world", address: publicAddress, port: 443 }
-    ]
-    const names = new Set([...pods.sources, ...targets].map(({ name }) => name))
-    const ports = new Set(targets.map(({ name, port }) => `${name} ${port}/TCP`))
-    const expected = readFileSync("kustomize/reachability.txt", "utf8")
-      .split("\n")
-      .filter((line) => {
-        const [source = "", target = ""] = line.split(" -> ")
-        return names.has(source) && !/^(?:API server|world)/u.test(source) && ports.has(target)
-      })
-    expect(expected.length).toBeGreaterThan(80)
-    expect(await reached(cluster, pods.sources, targets)).toEqual(expected.toSorted())
-  }, 240_000)
-
-  test("security: a token of one environment is refused by another", async () => {
-    const { token } = await logInAs(origin, "owner", deployed.way)
-    const status = async (each: string) => {
-      const headers = { authorization: `Bearer ${token}` }
-      return (await deployed.edge.fetch(`https://gate.${each}.example.org/monitor/host`, { headers })).status
-    }
-    expect(await status(environment)).toBe(200)
-    for (const other of others) expect([other, await status(other)]).toEqual([other, 401])
-  })
-
-  test("security: a workload of one environment gets no token in another", async () => {
-    const exchange = async (at: Environment, namespace: string, audience: string) => {
-      const { token } = await cluster.serviceAccount(namespace, "scheduler", { audiences: [audience] })
-      const body = new URLSearchParams({
-        grant_type: exchangeGrantType,
-        subject_token_type: jwtTokenType,
-        subject_token: token
-      })
-      return (await deployed.edge.fetch(`${originOf(at)}/auth/token`, { method: "POST", body })).status
-    }
-    expect(await exchange("dev", "dev", "gateway.dev")).toBe(200)
-    for (const other of others) {
-      expect([other, await exchange(other, "dev", "gateway.dev")]).toEqual([other, 400])
-      // Also with the other gateway's name on it: it is another namespace's.
-      expect([other, await exchange(other, "dev", `gateway.${other}`)]).toEqual([other, 400])
-    }
-  })
 })
