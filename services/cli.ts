@@ -17,6 +17,7 @@ import {
 } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { ChildProcessSpawner } from "effect/process"
+import { microserviceNames, microservices } from "#dev/microservices.ts"
 import { listen, runUntilSignal } from "#shared/bun.ts"
 import { type Env, processEnv } from "#shared/config.ts"
 import type { Service } from "#shared/service.ts"
@@ -125,9 +126,103 @@ const rotate = Command.make(
     })
 ).pipe(Command.withDescription("Promote the next signing key (needs the gateway's environment)"))
 
+const age = Command.make(
+  "age",
+  {
+    identityFile: Flag.String("identity-file").pipe(
+      Flag.optional,
+      Flag.withDescription("Write the secret key there instead of showing it: for the server's own key")
+    ),
+    recipientFile: Flag.String("recipient-file").pipe(
+      Flag.optional,
+      Flag.withDescription("Write the public key there; where that file is already, no key is made")
+    )
+  },
+  ({ identityFile, recipientFile }) =>
+    Effect.gen(function* () {
+      const { makeKeys } = yield* Effect.promise(() => import("#scheduler/backups/offline.ts"))
+      yield* say(
+        yield* makeKeys({
+          identityFile: Option.getOrUndefined(identityFile),
+          recipientFile: Option.getOrUndefined(recipientFile)
+        })
+      )
+    })
+).pipe(
+  Command.withDescription("Make a pair of keys for backups: the recovery key, or with --identity-file the server's")
+)
+
 const keys = Command.make("keys").pipe(
-  Command.withDescription("Manage the gateway's signing keys"),
-  Command.withSubcommands([rotate])
+  Command.withDescription("Manage the gateway's signing keys and the keys of backups"),
+  Command.withSubcommands([rotate, age])
+)
+
+const setPath = Argument.String("set").pipe(
+  Argument.withDescription("Path of a backup, <folder>/<database>/<set>; `newest` may stand for the set")
+)
+const identity = Flag.String("identity").pipe(Flag.withDescription("File of the secret key that opens it"))
+
+const backupDrill = Command.make("drill", { set: setPath, identity }, ({ identity, set }) =>
+  Effect.gen(function* () {
+    const { drillByHand } = yield* Effect.promise(() => import("#scheduler/backups/offline.ts"))
+    const record = yield* drillByHand(set, identity, processEnv())
+    yield* say(JSON.stringify(record))
+    if (!record.ok) return yield* Effect.fail(new Error("the backup cannot be restored"))
+  })
+).pipe(Command.withDescription("Restore a backup into a throwaway Postgres and compare every row; needs no platform"))
+
+const backupOpen = Command.make(
+  "open",
+  { set: setPath, identity, out: Flag.String("out").pipe(Flag.withDescription("A folder that is not there yet")) },
+  ({ identity, out, set }) =>
+    Effect.gen(function* () {
+      const { openByHand } = yield* Effect.promise(() => import("#scheduler/backups/offline.ts"))
+      const manifest = yield* openByHand(set, identity, resolve(out))
+      yield* say(
+        `${manifest.database} of ${manifest.takenAt}: ${manifest.tables} tables, ${manifest.rows} rows, in the clear in ${out}\n\n` +
+          `psql -v ON_ERROR_STOP=1 -f ${out}/roles.sql postgres\n` +
+          `pg_restore --create --exit-on-error -d postgres ${out}/dump.pgc`
+      )
+    })
+).pipe(Command.withDescription("Open a backup for a real restore: roles.sql and dump.pgc"))
+
+const backup = Command.make("backup").pipe(
+  Command.withDescription("Backups of the databases by hand; the scheduler makes and proves them by itself"),
+  Command.withSubcommands([backupDrill, backupOpen])
+)
+
+const secretsInit = Command.make(
+  "init",
+  {
+    environment: Flag.String("env").pipe(Flag.withDescription("The environment, such as prod")),
+    out: Flag.String("out").pipe(
+      Flag.optional,
+      Flag.withDescription("A new file, for the eyes of its owner alone; without it standard output, for a pipe")
+    ),
+    oidcClientSecretFile: Flag.String("oidc-client-secret-file").pipe(
+      Flag.optional,
+      Flag.withDescription("What the identity provider gave as the client's secret; without it a random one")
+    )
+  },
+  ({ environment, oidcClientSecretFile, out }) =>
+    Effect.gen(function* () {
+      const { readClientSecret, secretManifests, writeOnce } = yield* Effect.promise(
+        () => import("#install/initialSecrets.ts")
+      )
+      if (!/^[a-z]([-a-z0-9]{0,40}[a-z0-9])?$/u.test(environment)) {
+        return yield* Effect.fail(new Error("--env: an environment is a DNS label, such as prod"))
+      }
+      const given = Option.getOrUndefined(oidcClientSecretFile)
+      const text = secretManifests(environment, given === undefined ? undefined : yield* readClientSecret(given))
+      if (Option.isNone(out)) return yield* say(text.trimEnd())
+      yield* writeOnce(out.value, text)
+      yield* say(`${out.value}: kubectl create -f it, then keep it where backups cannot be read, or delete it`)
+    })
+).pipe(Command.withDescription("Make an environment's secrets, once, as manifests for kubectl create"))
+
+const secrets = Command.make("secrets").pipe(
+  Command.withDescription("Manage what an environment must keep secret"),
+  Command.withSubcommands([secretsInit])
 )
 
 const dataSetup = Command.make("data-setup", {}, () =>
@@ -139,6 +234,16 @@ const dataSetup = Command.make("data-setup", {}, () =>
 ).pipe(
   Command.withDescription("Make the data instance's roles and lock it down (needs its superuser; may be repeated)")
 )
+
+const copyProgram = Command.make(
+  "copy-program",
+  { folder: Argument.String("folder").pipe(Argument.withDescription("Where to, as `gatehouse`")) },
+  ({ folder }) =>
+    Effect.gen(function* () {
+      const { copyProgram } = yield* Effect.promise(() => import("#install/copyProgram.ts"))
+      yield* say(yield* copyProgram(folder, process.execPath))
+    })
+).pipe(Command.withDescription("Copy this program for a container of another image (kustomize/components/backup)"))
 
 const gatehouse = Command.make("gatehouse").pipe(
   Command.withDescription("A safe home for a small team's services on one k3s server"),
@@ -154,9 +259,13 @@ const gatehouse = Command.make("gatehouse").pipe(
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("data", "Shared data: catalogue, rows, read-only SQL, ingest", () => import("#data/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
+    ...microserviceNames.map((name) => service(name, "A microservice of the team's own", microservices[name])),
     dataSetup,
     check,
-    keys
+    keys,
+    secrets,
+    backup,
+    copyProgram
   ])
 )
 

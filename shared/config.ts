@@ -1,6 +1,11 @@
-/** The Config adapter, the one reader of the process environment: unknown keys, weak secrets and secret files; must hold no service's keys. */
-import { readFileSync } from "node:fs"
-import { Config, ConfigProvider, Effect, Redacted, Schema } from "effect"
+/** The Config adapter, the one reader of the process environment: unknown keys, weak secrets, secrets in files and stores; must hold no service's keys. */
+import { Config, ConfigProvider, Context, Effect, Redacted, Schedule, Schema } from "effect"
+import type { SecretFailure } from "./secrets/failures.ts"
+import { makeFileSource } from "./secrets/fileStore.ts"
+import { parseReference, referenceShape } from "./secrets/reference.ts"
+import { rememberSource } from "./secrets/rotation.ts"
+import { openStore, secretsConfig } from "./secrets/settings.ts"
+import type { SecretSource, SecretStore } from "./secrets/store.ts"
 
 export type Env = Readonly<Record<string, string | undefined>>
 
@@ -21,6 +26,14 @@ export class ConfigInvalid extends Schema.TaggedError<ConfigInvalid>()("ConfigIn
 const serviceLink =
   /_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP)(?:_(?:PROTO|PORT|ADDR))?)?)$/u
 
+/** The store that references lead to; `readConfig` opens the one that the environment names. */
+const Store = Context.Reference<SecretStore | undefined>("gatehouse/shared/config/Store", {
+  defaultValue: () => undefined
+})
+
+/** Settings that every process understands: which store of secrets it has. */
+const everywhere = ["SECRETS_"]
+
 /**
  * Reads `config` from `env`. Every key that starts with one of `prefixes` and that `config` does not ask for stops the
  * start: a misspelt setting must not be silently without effect.
@@ -37,12 +50,15 @@ export const readConfig = <A>(
       asked.add(path.join("_"))
       return inner.load(path)
     })
-    const value = yield* config.pipe(
-      Effect.provide(ConfigProvider.layer(provider)),
-      Effect.mapError((error) => configInvalid(error.message))
-    )
+    const read = <B>(one: Config.Config<B>) =>
+      one.pipe(
+        Effect.provide(ConfigProvider.layer(provider)),
+        Effect.mapError((error) => configInvalid(error.message))
+      )
+    const store = yield* openStore(yield* read(secretsConfig))
+    const value = yield* read(config).pipe(Effect.provideService(Store, store))
     for (const key of Object.keys(env)) {
-      const ours = prefixes.some((prefix) => key.startsWith(prefix))
+      const ours = [...prefixes, ...everywhere].some((prefix) => key.startsWith(prefix))
       if (ours && !asked.has(key) && !serviceLink.test(key)) {
         return yield* new ConfigInvalid({ key, detail: "unknown setting" })
       }
@@ -66,21 +82,45 @@ const configInvalid = (message: string): ConfigInvalid => {
 const invalid = (key: string, detail: string) =>
   Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
 
-/** A secret: the value of `key`, or the content of the file that `<key>_FILE` names (a mounted Secret), without its last line end. */
+/** How long a start waits for a store that is away: a sealed one is opened by hand, and Kubernetes starts this process again. */
+const patience = Schedule.spaced("1 second").pipe(Schedule.upTo({ times: 10 }))
+
+const readSource = (key: string, source: SecretSource, detail: (failure: SecretFailure) => string) =>
+  source.read.pipe(
+    Effect.retry({ schedule: patience, while: (failure) => failure._tag === "SecretStoreUnavailable" }),
+    Effect.map(({ value }) => rememberSource(value, source)),
+    Effect.catch((failure) => invalid(key, detail(failure)))
+  )
+
+const readReference = Effect.fnUntraced(function* (key: string, text: string) {
+  const reference = parseReference(text)
+  if (reference === undefined) return yield* invalid(key, `must be ${referenceShape}`)
+  const store = yield* Store
+  if (store === undefined) return yield* Effect.die(new Error("a reference is read without readConfig"))
+  const { noticed, read } = store
+  return yield* readSource(key, { name: text, noticed, read: read(reference) }, (failure) => failure.message)
+})
+
+/**
+ * A secret: the value of `key`, or the content of the file that `<key>_FILE` names (a mounted Secret), without its last line
+ * end, or what `<key>_REF` refers to in the store of secrets (`secret://path#key`). One that comes from a file or a store
+ * can be followed (`follow` of secrets/rotation.ts).
+ */
 export const secret = (key: string): Config.Config<Redacted.Redacted> =>
   Config.all({
     value: Config.Redacted(key).pipe(Config.withDefault(undefined)),
-    file: Config.String(`${key}_FILE`).pipe(Config.withDefault(undefined))
+    file: Config.String(`${key}_FILE`).pipe(Config.withDefault(undefined)),
+    reference: Config.String(`${key}_REF`).pipe(Config.withDefault(undefined))
   }).pipe(
-    Config.mapEffect(({ file, value }) => {
+    Config.mapEffect(({ file, reference, value }) => {
       if (value !== undefined && file !== undefined) return invalid(key, `set it or ${key}_FILE, not both`)
-      if (value !== undefined) return Effect.succeed(value)
-      if (file === undefined) return invalid(key, "missing secret")
-      try {
-        return Effect.succeed(Redacted.make(readFileSync(file, "utf8").replace(/\r?\n$/u, "")))
-      } catch {
-        return invalid(`${key}_FILE`, "the file cannot be read")
+      if (reference !== undefined && (value !== undefined || file !== undefined)) {
+        return invalid(key, `set it, ${key}_FILE or ${key}_REF, and only one of them`)
       }
+      if (value !== undefined) return Effect.succeed(value)
+      if (reference !== undefined) return readReference(`${key}_REF`, reference)
+      if (file === undefined) return invalid(key, "missing secret")
+      return readSource(`${key}_FILE`, makeFileSource(file), () => "the file cannot be read")
     })
   )
 

@@ -16,6 +16,7 @@ import {
 } from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
 import { Unavailable } from "./domain/errors.ts"
+import { follow } from "./secrets/rotation.ts"
 
 export { SqlClient, SqlError }
 
@@ -32,6 +33,7 @@ export const statements = (...texts: ReadonlyArray<string>) =>
 interface DatabaseOptions {
   /** For messages and readiness, e.g. "gateway DB". */
   readonly name: string
+  /** Followed, where it comes from a file or a store. */
   readonly url: Redacted.Redacted
   readonly applicationName: string
   readonly migrations: Migrations
@@ -68,7 +70,7 @@ interface SessionOptions {
   readonly url: Redacted.Redacted
   readonly applicationName: string
   /** Parameters of the session from its first moment on, by name. */
-  readonly parameters: Readonly<Record<string, string>>
+  readonly parameters?: Readonly<Record<string, string>>
 }
 
 /**
@@ -79,11 +81,15 @@ export const openSession = ({ applicationName, parameters, url }: SessionOptions
   PgConnection.make({
     url,
     applicationName,
-    startupParameters: parameters,
+    ...(parameters === undefined ? {} : { startupParameters: parameters }),
     connectTimeout: "3 seconds",
     keepAlive: "10 seconds",
     prepare: false
   })
+
+/** Runs one statement, whose text is the program's own, and gives its rows. */
+export const queryRows = (session: Session, text: string) =>
+  Effect.map(session.query(text, [], false), ({ rows }): ReadonlyArray<Readonly<Record<string, unknown>>> => rows)
 
 /** The SQLSTATE and the server's own words of a failed statement, where there are any. */
 export const sqlStateOf = (error: SqlError.SqlError): { readonly state: string; readonly message: string } => {
@@ -119,19 +125,26 @@ export class Database extends Context.Service<
   }
 >()("gatehouse/shared/Database") {
   static readonly layer = (options: DatabaseOptions) =>
-    Layer.effect(Database, makeDatabase(options)).pipe(
-      Layer.provideMerge(
-        PgClient.layer({
-          url: options.url,
-          applicationName: options.applicationName,
-          maxConnections: options.maxConnections ?? 10,
-          connectTimeout: "3 seconds",
-          keepAlive: "10 seconds"
-        })
-      ),
-      Layer.orDie
-    )
+    Layer.effect(Database, makeDatabase(options)).pipe(Layer.provideMerge(pool(options)), Layer.orDie)
 }
+
+const isPostgresUrl = (text: string) => /^postgres(?:ql)?:\/\//u.test(text) && URL.canParse(text)
+
+/** Each new connection is made with the URL as it is then; a connection that stands outlives the password it was made with. */
+const pool = ({ applicationName, maxConnections = 10, url }: DatabaseOptions) =>
+  Layer.unwrap(
+    Effect.map(follow(url, isPostgresUrl), ({ current }) =>
+      PgClient.layer({
+        get url() {
+          return current()
+        },
+        applicationName,
+        maxConnections,
+        connectTimeout: "3 seconds",
+        keepAlive: "10 seconds"
+      })
+    )
+  )
 
 const makeDatabase = (options: DatabaseOptions) =>
   Effect.gen(function* () {

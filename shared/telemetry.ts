@@ -7,6 +7,8 @@ const secrets: ReadonlyArray<readonly [RegExp, string]> = [
   [/\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/gu, "<token>"],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/giu, "$1 <redacted>"],
   [/(__Host-gatehouse[a-z-]*=)[^;\s"]+/gu, "$1<redacted>"],
+  // Tokens of a KV server (Vault, OpenBao): service, batch, recovery.
+  [/\b(?:hv)?[sbr]\.[A-Za-z0-9_-]{20,}/gu, "<token>"],
   [/\bgt[hr]_[A-Za-z0-9_-]{8,}/gu, "<token>"],
   [
     /([?&](?:code|state|token|access_token|refresh_token|id_token|client_secret|code_verifier)=)[^&\s"#]+/giu,

@@ -1,6 +1,5 @@
 /** Keeps what was live before each write, one file per object and action, with its SHA-256; must hold no value of a Secret. */
-import { constants } from "node:fs"
-import { chmod, mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/promises"
+import { chmod, mkdir, readdir, readFile, rm, statfs } from "node:fs/promises"
 import { join } from "node:path"
 import { Clock, Context, DateTime, Duration, Effect, Layer, Schema } from "effect"
 import { stringify } from "yaml"
@@ -8,6 +7,7 @@ import { InvalidInput, NotFound } from "#shared/domain/errors.ts"
 import { NamespaceName, ObjectName } from "#shared/domain/workload.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { sha256 } from "./digests.ts"
+import { codeOf, syncFolder, writeDurably } from "./durableFiles.ts"
 import { BackupCorrupt, BackupFailed } from "./writeRefusals.ts"
 
 export interface BackupOptions {
@@ -75,7 +75,7 @@ const isName = Schema.is(ObjectName)
 const fileName = /^(\d{8}T\d{9}Z)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.yaml$/u
 
 /** `20261126T091500123Z`: sorts by time and needs no character that some file system forbids. */
-const stamp = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis)).replaceAll(/[-:.]/gu, "")
+export const stamp = (millis: number) => DateTime.formatIso(DateTime.makeUnsafe(millis)).replaceAll(/[-:.]/gu, "")
 
 /** The four parts of a reference, or undefined where it is none; no part can leave its folder. */
 const partsOf = (reference: string) => {
@@ -90,35 +90,7 @@ const partsOf = (reference: string) => {
   return sound ? { namespace, folder: `${namespace}/${kind}/${name}`, file } : undefined
 }
 
-const codeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error ? String(error.code) : "unknown"
-
 const failed = (error: unknown) => new BackupFailed({ reason: codeOf(error) })
-
-/** Written, forced to disk, and only then under its name: a crash leaves no half of a file that looks whole. */
-const writeDurably = async (path: string, text: string) => {
-  const partial = `${path}.partial`
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW
-  const file = await open(partial, flags, 0o600)
-  try {
-    await file.chmod(0o600)
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(partial, path)
-}
-
-/** A name in a folder is on disk when the folder is. */
-const syncFolder = async (path: string) => {
-  const folder = await open(path, constants.O_RDONLY)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}
 
 const makeBackups = ({ folder, keepAge, keepCount, minFreeBytes }: BackupOptions) => {
   const privateFolder = async (relative: string) => {

@@ -37,12 +37,20 @@ export interface PlanOptions extends PodPolicy {
   readonly secrets: boolean
 }
 
+const nobody: PodPolicy = { serviceAccounts: [], pullSecrets: [] }
+
 type PlanRefusal = PayloadTooLarge | ManifestRefused | TooManyObjects | Upstream
 
 export class Plans extends Context.Service<
   Plans,
   {
-    readonly plan: (namespace: string, manifest: string, caller: Caller) => Effect.Effect<Plan, PlanRefusal>
+    /** `known`: identities that the manifest's pods may have beside what live ones have, as those of a backup had. */
+    readonly plan: (
+      namespace: string,
+      manifest: string,
+      caller: Caller,
+      known?: PodPolicy
+    ) => Effect.Effect<Plan, PlanRefusal>
     readonly apply: (
       namespace: string,
       input: ApplyInput,
@@ -75,7 +83,11 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
 
   /** Every object checked, read and asked about; nothing is written. */
   const stepsOf = Effect.fnUntraced(
-    function* (namespace: string, manifest: string) {
+    function* (namespace: string, manifest: string, known: PodPolicy) {
+      const policy = {
+        serviceAccounts: [...options.serviceAccounts, ...known.serviceAccounts],
+        pullSecrets: [...options.pullSecrets, ...known.pullSecrets]
+      }
       if (Buffer.byteLength(manifest) > maxBytes) return yield* new PayloadTooLarge({ limit: maxBytes })
       const parsed = yield* Effect.fromResult(parseManifest(manifest))
       const admitted = yield* Effect.fromResult(admit(parsed, { namespace, secrets: options.secrets }))
@@ -83,7 +95,7 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
         concurrency
       })
       const faults = living.flatMap(({ live, one }) =>
-        podFaults(one.object.kind, one.object, live, options).map((fault) => ({
+        podFaults(one.object.kind, one.object, live, policy).map((fault) => ({
           ...fault,
           pointer: `/objects/${one.index}${fault.pointer}`,
           line: one.line
@@ -96,8 +108,8 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
     Effect.provideService(Kubernetes, kubernetes)
   )
 
-  const make = Effect.fnUntraced(function* (namespace: string, manifest: string) {
-    const steps = yield* stepsOf(namespace, manifest)
+  const make = Effect.fnUntraced(function* (namespace: string, manifest: string, known = nobody) {
+    const steps = yield* stepsOf(namespace, manifest, known)
     const now = yield* Clock.currentTimeMillis
     const made: KeptPlan = {
       steps,
@@ -224,8 +236,8 @@ const makePlans = Effect.fnUntraced(function* (options: PlanOptions) {
   })
 
   return Plans.of({
-    plan: Effect.fn("Plans.plan")(function* (namespace, manifest) {
-      const made = yield* make(namespace, manifest)
+    plan: Effect.fn("Plans.plan")(function* (namespace, manifest, _caller, known) {
+      const made = yield* make(namespace, manifest, known)
       keep(made, yield* Clock.currentTimeMillis)
       return made.plan
     }),

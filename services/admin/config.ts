@@ -61,6 +61,19 @@ export const adminConfig = Config.all({
     keepAge: Config.Duration("ADMIN_BACKUP_AGE").pipe(Config.withDefault(Duration.days(365))),
     minFreeBytes: least("ADMIN_BACKUP_MIN_FREE_BYTES", 64 * 1024 * 1024, 0)
   }),
+  /** All that a namespace holds, kept by the clock. */
+  backupSets: Config.all({
+    /** Between two sets; zero for none. */
+    every: Config.Duration("ADMIN_BACKUP_SET_EVERY").pipe(Config.withDefault(Duration.days(1))),
+    keep: least("ADMIN_BACKUP_SET_KEEP", 14, 1),
+    /** Of the sources that were deployed, written into each set. */
+    revision: Config.String("ADMIN_REVISION").pipe(
+      Config.withDefault("unknown"),
+      Config.mapEffect((text) =>
+        /^[\w./+-]{1,100}$/u.test(text) ? Effect.succeed(text) : invalid("ADMIN_REVISION", "not a revision's name")
+      )
+    )
+  }),
   /** How long a revision must be fully available to be known as good. */
   knownGood: Config.Duration("ADMIN_KNOWN_GOOD").pipe(Config.withDefault(Duration.seconds(30))),
   manifests: Config.all({

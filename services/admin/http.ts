@@ -42,12 +42,15 @@ import {
 } from "./requests.ts"
 import { routeDetails } from "./routeDetails.ts"
 import { Rollouts } from "./Rollouts.ts"
+import type { BackupSets } from "./sets/BackupSets.ts"
+import { backupSetRoutes } from "./sets/http.ts"
 import { NamespaceNotAllowed } from "./writeRefusals.ts"
 import { refusedBy } from "./Writes.ts"
 
 export type AdminServices =
   | ActionLog
   | Authority
+  | BackupSets
   | CapabilityMap
   | Cluster
   | Feed
@@ -128,6 +131,7 @@ const undo = Effect.fnUntraced(function* (request: Request, namespace: string, i
 const makeRoutes = (built: Built<AdminServices>) => {
   const run = makeRun(built.runtime)
   const app = makeApp({ name: "admin", runtime: built.runtime, bodyLimit })
+    .use(backupSetRoutes(run))
     .get(
       "/admin/ns/:ns/workloads",
       ({ params, request }) =>

@@ -26,6 +26,7 @@ import { Recovery } from "./Recovery.ts"
 import { chronicleLayer, recentLayer } from "./Remembered.ts"
 import { Rollouts } from "./Rollouts.ts"
 import { RolloutWatch } from "./RolloutWatch.ts"
+import { BackupSets } from "./sets/BackupSets.ts"
 import { Writes } from "./Writes.ts"
 
 /** What stands in for a part of the service: a simulated cluster. */
@@ -51,7 +52,9 @@ const layerOf = (config: AdminConfig, env: Env, kubernetes: Layer.Layer<Kubernet
     Layer.provideMerge(Writes.layer),
     Layer.provideMerge(Layer.mergeAll(Recovery.layer, RolloutWatch.layer, Backups.layer(config.backups)))
   )
-  return Layer.mergeAll(written, Authority.layer(config.namespaces), CapabilityMap.layer(config)).pipe(
+  const { folder, minFreeBytes } = config.backups
+  const sets = BackupSets.layer({ ...config.backupSets, namespaces: config.namespaces, folder, minFreeBytes })
+  return Layer.mergeAll(written, sets, Authority.layer(config.namespaces), CapabilityMap.layer(config)).pipe(
     Layer.provideMerge(seen),
     Layer.provideMerge(kubernetes),
     Layer.provideMerge(Identity.layer({ service: "admin", ...config.identity })),

@@ -1,5 +1,4 @@
 /** PostgreSQL's own parser (libpg_query, as WebAssembly) as a service; must judge nothing. */
-import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { Context, Effect, Layer, Schema } from "effect"
 import load, { type PgQueryModule } from "libpg-query/wasm/libpg-query.js"
@@ -28,15 +27,15 @@ export interface ParsedStatement {
 }
 
 /**
- * The module's bytes. A compiled binary holds the file where only an import that its bundler sees can find it; Deno knows no
- * such import, and finds the package.
+ * Where the module's file is: told, as the package would look beside itself, where in a compiled binary there is nothing. That
+ * holds the file where only an import that its bundler sees can find it; Deno knows no such import, and finds the package.
  */
-const wasmBytes = async (): Promise<Uint8Array> => {
+const wasmFile = async (): Promise<string> => {
   try {
     const { default: path } = await import("libpg-query/wasm/libpg-query.wasm", { with: { type: "file" } })
-    return await readFile(path)
+    return path
   } catch {
-    return readFile(fileURLToPath(import.meta.resolve("libpg-query/wasm/libpg-query.wasm")))
+    return fileURLToPath(import.meta.resolve("libpg-query/wasm/libpg-query.wasm"))
   }
 }
 
@@ -70,8 +69,8 @@ const treeOf = (module: PgQueryModule, text: string): string => {
 }
 
 const makeParser = Effect.gen(function* () {
-  const bytes = yield* Effect.promise(wasmBytes)
-  const fresh = Effect.promise(() => load({ wasmBinary: bytes }))
+  const file = yield* Effect.promise(wasmFile)
+  const fresh = Effect.promise(() => load({ locateFile: () => file }))
   let module = yield* fresh
   const unreadable = new StatementInvalid({
     detail: "the statement is too deep or too long to be read",

@@ -10,7 +10,7 @@ declare module "libpg-query/wasm/libpg-query.js" {
     readonly stringToUTF8: (text: string, pointer: number, bytes: number) => void
     readonly UTF8ToString: (pointer: number) => string
   }
-  const load: (options: { readonly wasmBinary: Uint8Array }) => Promise<PgQueryModule>
+  const load: (options: { readonly locateFile: () => string }) => Promise<PgQueryModule>
   export default load
 }
 

@@ -33,6 +33,8 @@ export type IdentityProviderOptions = {
   readonly port: number
   readonly clients: ReadonlyArray<IdentityProviderClient>
   readonly users?: ReadonlyArray<DemoUser>
+  /** The issuer that others know it by, where a proxy with TLS stands before it; `http://localhost:<port>` unless told. */
+  readonly publicUrl?: string
   /** Runs before each request to the token endpoint: a test delays it, or rejects to have the endpoint answer 503. */
   readonly beforeToken?: () => Promise<void>
 }
@@ -67,15 +69,17 @@ export const startIdentityProvider = Effect.fn("startIdentityProvider")(function
     close
   )
   const { port } = server.address() as AddressInfo
-  const issuer = `http://localhost:${port}`
+  const issuer = options.publicUrl ?? `http://localhost:${port}`
   const renew = Effect.try({
     try: () => {
       const provider = new Provider(issuer, { ...configuration(options.clients, users, keys), adapter })
+      // The proxy tells by which scheme it was asked.
+      provider.proxy = options.publicUrl !== undefined
       provider.use(askForSid)
       // What a request did wrong is answered to it; only this provider's own faults are worth a line.
       provider.on("error", () => {})
       provider.on("server_error", (_, error) => void logError(Effect.logError("development identity provider", error)))
-      handle = makeHandler(provider, port, users, options.beforeToken)
+      handle = makeHandler(provider, issuer, users, options.beforeToken)
     },
     catch: (cause) => new IdentityProviderFailed({ operation: "configure", detail: String(cause) })
   })
@@ -217,15 +221,15 @@ const askForSid = async (context: Context, next: () => Promise<void>) => {
 
 const makeHandler = (
   provider: Provider,
-  port: number,
+  issuer: string,
   users: ReadonlyArray<DemoUser>,
   beforeToken: IdentityProviderOptions["beforeToken"]
 ): Handler => {
   const serve = provider.callback()
   return async (request, response) => {
     // A page elsewhere can point a name of its own at 127.0.0.1, and would then be this origin's equal.
-    if (request.headers.host !== `localhost:${port}`) {
-      return send(response, 421, messagePage("Misdirected request", `This is http://localhost:${port}.`))
+    if (request.headers.host !== new URL(issuer).host) {
+      return send(response, 421, messagePage("Misdirected request", `This is ${issuer}.`))
     }
     const { pathname } = new URL(request.url ?? "/", "http://localhost")
     if (pathname.startsWith("/interaction/")) return interact(provider, users, request, response)

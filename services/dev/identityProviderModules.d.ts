@@ -36,6 +36,7 @@ declare module "oidc-provider/lib/provider.js" {
       save(): Promise<string>
     }
     readonly Session: { findByUid(uid: string): Promise<{ destroy(): Promise<void> } | undefined> }
+    proxy: boolean
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): void
     on(event: "error", listener: (error: Error) => void): void
     on(event: "server_error", listener: (context: Context, error: Error) => void): void

@@ -16,8 +16,11 @@ import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
 import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
+import { backupKeys } from "./backupKeys.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
+import { microserviceNames, microservices } from "./microservices.ts"
 import { startPostgres } from "./postgres.ts"
+import { socketUrl } from "./postgresDatabases.ts"
 import { sampleDataset } from "./sampleDataset.ts"
 import { writeSettings } from "./settings.ts"
 import { workloadKey } from "./workloadKey.ts"
@@ -161,6 +164,15 @@ const start = Effect.fnUntraced(function* (
     freePort
   ])
   const key = workloadKey(dataDir, "scheduler")
+  const own = yield* Effect.forEach(microserviceNames, (name) =>
+    Effect.map(freePort, (at) => ({
+      name,
+      port: at,
+      url: `http://${loopback}:${at}`,
+      files: workloadKey(dataDir, name),
+      load: microservices[name]
+    }))
+  )
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
@@ -168,7 +180,8 @@ const start = Effect.fnUntraced(function* (
     dashboard: `http://${loopback}:${dashboardPort}`,
     admin: `http://${loopback}:${adminPort}`,
     scheduler: `http://${loopback}:${schedulerPort}`,
-    schedulerKey: key.publicFile
+    schedulerKey: key.publicFile,
+    microservices: own.map(({ files, name, url: at }) => ({ name, url: at, key: files.publicFile }))
   })
   const door = yield* serve(
     gateway.make,
@@ -209,6 +222,13 @@ const start = Effect.fnUntraced(function* (
           ...identity,
           ...quickly,
           SCHEDULER_DATABASE_URL: postgres.url("logging", "scheduler"),
+          SCHEDULER_BACKUP_DIR: join(dataDir, "database-backups"),
+          SCHEDULER_BACKUP_GATEWAY_URL: socketUrl(postgres.socketDir, "gateway", "postgres"),
+          SCHEDULER_BACKUP_LOGGING_URL: socketUrl(postgres.socketDir, "logging", "postgres"),
+          SCHEDULER_BACKUP_DATA_URL: socketUrl(postgres.socketDir, "data", "postgres"),
+          ...(yield* backupKeys(dataDir)),
+          PATH: env["PATH"],
+          PG_BIN: env["PG_BIN"],
           GATEWAY_URL: url,
           WORKLOAD_ID: "scheduler",
           WORKLOAD_KEY_FILE: key.privateFile,
@@ -241,6 +261,24 @@ const start = Effect.fnUntraced(function* (
     ],
     { concurrency: "unbounded" }
   )
+  const team = yield* Effect.forEach(
+    own,
+    ({ files, load, name, port: at }) =>
+      serve(
+        async (settings) => (await load()).make(settings),
+        {
+          ...common,
+          ...identity,
+          [`${name.toUpperCase()}_DATABASE_URL`]: postgres.url("data", name),
+          GATEWAY_URL: url,
+          WORKLOAD_ID: name,
+          WORKLOAD_KEY_FILE: files.privateFile,
+          ...overrides(`${name.toUpperCase()}_`)
+        },
+        at
+      ).pipe(Effect.map((listener) => ({ name, listener }))),
+    { concurrency: "unbounded" }
+  )
   places.push(
     ["gateway", `${url} (internal port ${door.internalPort})`],
     ["dashboard", `behind the gateway at / (port ${pages.port})`],
@@ -249,6 +287,10 @@ const start = Effect.fnUntraced(function* (
     ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
     ["data service", `behind the gateway at /data (port ${shelf.port}, internal port ${shelf.internalPort})`],
+    ...team.map(({ listener, name }): Platform["places"][number] => [
+      name,
+      `behind the gateway at /${name} (port ${listener.port}, internal port ${listener.internalPort})`
+    ]),
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]

@@ -1,7 +1,8 @@
 /** Gives the embedded server the databases, roles and schemas of the services; must stay safe to repeat on every start. */
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
-import { instanceStatements } from "#data/migrations/instance.ts"
+import { instanceStatements, trustedRole } from "#data/migrations/instance.ts"
+import { microserviceNames } from "./microservices.ts"
 import { PostgresFailed } from "./postgresFailed.ts"
 
 /** A database the embedded server holds, each a service's own but `logging`, which three share in schemas of their own. */
@@ -9,10 +10,22 @@ export const databases = ["gateway", "logging", "data"] as const
 export type Database = (typeof databases)[number]
 
 /** A role of the embedded server: one for each service that keeps anything, and two for what data does for its callers. */
-export const roles = ["gateway", "admin", "scheduler", "monitor", "data", "data_query", "data_write"] as const
+export const roles = [
+  "gateway",
+  "admin",
+  "scheduler",
+  "monitor",
+  "data",
+  "data_query",
+  "data_write",
+  ...microserviceNames
+] as const
 export type Role = (typeof roles)[number]
 
 const loggingSchemas = { admin: "actions", scheduler: "jobs", monitor: "metrics" } as const
+
+/** The team's own services keep what they have in the data DB, beside what is the data service's. */
+const dataSchemas = Object.fromEntries(microserviceNames.map((name) => [name, name]))
 
 /** A connection URL over the unix socket, as libpq and @effect/sql-pg read it. */
 export const socketUrl = (socketDir: string, database: string, role: string) =>
@@ -47,16 +60,23 @@ export const ensureDatabases = (socketDir: string, pid: number): Effect.Effect<v
     for (const database of ["postgres", "template1", ...databases]) {
       yield* postgres.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`)
     }
-    const logging = yield* connect(socketDir, "logging")
-    yield* logging.query("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-    for (const [role, schema] of Object.entries(loggingSchemas)) {
-      yield* logging.query(`GRANT CONNECT, TEMPORARY ON DATABASE logging TO ${role}`)
-      yield* logging.query(`CREATE SCHEMA IF NOT EXISTS ${schema} AUTHORIZATION ${role}`)
-      yield* logging.query(`ALTER ROLE ${role} IN DATABASE logging SET search_path = ${schema}`)
+    for (const [database, schemas] of [
+      ["logging", loggingSchemas],
+      ["data", dataSchemas]
+    ] as const) {
+      const connection = yield* connect(socketDir, database)
+      if (database === "logging") yield* connection.query("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+      for (const [role, schema] of Object.entries(schemas)) {
+        yield* connection.query(`GRANT CONNECT, TEMPORARY ON DATABASE ${database} TO ${role}`)
+        yield* connection.query(`CREATE SCHEMA IF NOT EXISTS ${schema} AUTHORIZATION ${role}`)
+        yield* connection.query(`ALTER ROLE ${role} IN DATABASE ${database} SET search_path = ${schema}`)
+      }
     }
     // In production the superuser of an instance of its own: `gatehouse data-setup`.
     const data = yield* connect(socketDir, "data")
     for (const statement of instanceStatements) yield* data.query(statement)
+    // Callers' SQL is what the lock-down is against; a service with tables of its own there migrates them under a lock.
+    for (const role of Object.keys(dataSchemas)) yield* data.query(`GRANT ${trustedRole} TO ${role}`)
   }).pipe(
     Effect.scoped,
     Effect.catchTag("SqlError", (error) =>

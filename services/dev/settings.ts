@@ -13,8 +13,15 @@ interface Addresses {
   readonly dashboard: string
   /** File of the scheduler's public key. */
   readonly schedulerKey: string
+  /** The team's own services: where each is, and the file of its public key. */
+  readonly microservices: ReadonlyArray<{ readonly name: string; readonly url: string; readonly key: string }>
 }
 
+/** The sample's words: who reads, and who writes. */
+const greet = [
+  { methods: ["GET", "HEAD"], action: "read" },
+  { methods: ["POST"], action: "greet" }
+]
 const read = [{ methods: ["GET", "HEAD"], action: "read" }]
 /** Who may read gets in; what else they may is judged, and a refusal recorded, by the service, which knows the target. */
 const enter = [{ action: "read" }]
@@ -30,6 +37,7 @@ export const developmentSettings = ({
   dashboard,
   data,
   issuer,
+  microservices,
   monitor,
   scheduler,
   schedulerKey
@@ -57,9 +65,19 @@ export const developmentSettings = ({
       rules: enter,
       maxBodyBytes: ingestBytes,
       firstByteTimeoutMs: ingestPatience
-    }
+    },
+    ...microservices.map(({ name, url }) => ({
+      id: name,
+      path: `/${name}`,
+      upstream: url,
+      service: name,
+      rules: greet
+    }))
   ],
-  workloads: [{ id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } }],
+  workloads: [
+    { id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } },
+    ...microservices.map(({ key, name }) => ({ id: name, role: "microservice", identity: { key: { file: key } } }))
+  ],
   firstOwner: { provider: "dev", subject: "owner" },
   grants: demoUsers.flatMap(({ id, role }) =>
     role === null || role === "owner" ? [] : [{ person: { provider: "dev", subject: id }, role, environment: "*" }]

@@ -1,4 +1,4 @@
-/** The scheduler's own key of a development start, by which it proves itself to the gateway; made once per data folder. */
+/** A workload's own key of a development start, by which it proves itself to the gateway; made once per data folder. */
 import { generateKeyPairSync } from "node:crypto"
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"

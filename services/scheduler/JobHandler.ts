@@ -65,6 +65,10 @@ export interface JobHandler<P> {
   readonly run: (payload: P, context: JobContext) => Effect.Effect<Outcome, JobFailed>
   /** Ends what the job has begun elsewhere, after it was cancelled; tried once, the job's state does not wait for it. */
   readonly cancelled?: (jobId: string) => Effect.Effect<void, JobFailed>
+  /** Why it cannot be run at present, for people; undefined while it can. */
+  readonly unavailable?: Effect.Effect<string | undefined>
+  /** Its jobs are accepted here and left to other processes. */
+  readonly elsewhere?: boolean
 }
 
 /** A handler whose payload's type is no longer known: what the queue works with. */
@@ -78,6 +82,8 @@ export interface RegisteredHandler {
   readonly target: (payload: unknown) => string | undefined
   readonly run: (payload: unknown, context: JobContext) => Effect.Effect<Outcome, JobFailed>
   readonly cancelled: (jobId: string) => Effect.Effect<void, JobFailed>
+  readonly unavailable: Effect.Effect<string | undefined>
+  readonly elsewhere: boolean
 }
 
 /** Numbers beyond a double's range are read as infinite and would be kept as null. */
@@ -105,6 +111,8 @@ const erased = <P>(handler: JobHandler<P>): RegisteredHandler => {
     version: handler.version,
     description: handler.description,
     cancelled: handler.cancelled ?? (() => Effect.void),
+    unavailable: handler.unavailable ?? Effect.succeed(undefined),
+    elsewhere: handler.elsewhere ?? false,
     target: (payload) => {
       if (handler.target === undefined) return undefined
       const result = decode(payload)
@@ -141,17 +149,21 @@ export class JobHandlers extends Context.Service<
     readonly register: <P>(handler: JobHandler<P>) => Effect.Effect<void>
     readonly find: (kind: string) => RegisteredHandler | undefined
     readonly all: () => ReadonlyArray<RegisteredHandler>
+    /** Those whose jobs this process takes. */
+    readonly runnable: () => ReadonlyArray<RegisteredHandler>
   }
 >()("gatehouse/scheduler/JobHandlers") {
   static readonly layer = Layer.sync(JobHandlers, () => {
     const known = new Map<string, RegisteredHandler>()
+    const all = () => [...known.values()].toSorted((one, other) => one.kind.localeCompare(other.kind))
     return JobHandlers.of({
       register: (handler) =>
         known.has(handler.kind)
           ? Effect.die(new Error(`the job kind ${handler.kind} is registered twice`))
           : Effect.sync(() => void known.set(handler.kind, erased(handler))),
       find: (kind) => known.get(kind),
-      all: () => [...known.values()].toSorted((one, other) => one.kind.localeCompare(other.kind))
+      all,
+      runnable: () => all().filter(({ elsewhere }) => !elsewhere)
     })
   })
 }

@@ -72,7 +72,7 @@ const makeUpkeep = (options: Options) =>
 
     let reported = ""
     const measure = Effect.gen(function* () {
-      const known = handlers.all()
+      const known = handlers.runnable()
       const queue = yield* store.depth(known)
       yield* Metric.update(depth, queue.due)
       yield* Metric.update(oldest, queue.oldestSeconds ?? 0)
@@ -113,7 +113,7 @@ const makeUpkeep = (options: Options) =>
       moving: Effect.gen(function* () {
         const { free, idleFor } = yield* workers.state
         if (free <= 0 || idleFor < stuckAfter) return
-        const { oldestSeconds } = yield* store.depth(handlers.all())
+        const { oldestSeconds } = yield* store.depth(handlers.runnable())
         if ((oldestSeconds ?? 0) >= stuckAfter) return yield* new Stuck({ seconds: Math.floor(idleFor) })
       })
     })

@@ -111,7 +111,7 @@ const makeWorkers = (
     let backlog = true
     let claimedAt = yield* Clock.currentTimeMillis
 
-    const runnable = () => handlers.all().map(({ kind, version }) => ({ kind, version }))
+    const runnable = () => handlers.runnable().map(({ kind, version }) => ({ kind, version }))
 
     const leave = Effect.fnUntraced(function* (run: Run) {
       if (running.get(run.id) === run) running.delete(run.id)

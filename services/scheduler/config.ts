@@ -4,6 +4,7 @@ import { identityConfig } from "#shared/auth.ts"
 import { secret } from "#shared/config.ts"
 import { kubernetesConfig } from "#shared/kubernetes/config.ts"
 import { workloadConfig } from "#shared/workload.ts"
+import { backupConfig } from "./backups/config.ts"
 import { thresholdsConfig } from "./health/thresholds.ts"
 
 const invalid = (key: string, detail: string) =>
@@ -57,6 +58,8 @@ export const schedulerConfig = Config.all({
   ),
   /** From when on what is seen of pods counts. */
   thresholds: thresholdsConfig,
+  /** Where backups are, and how they are made; without a folder there are none. */
+  backups: backupConfig,
   /** How the gateway is reached, and as whom; without it nothing is called there. */
   workload: workloadConfig.pipe(Config.withDefault(undefined))
 })

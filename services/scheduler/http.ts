@@ -12,12 +12,14 @@ import {
   ScheduleInput
 } from "#shared/api/scheduler.ts"
 import { Identity } from "#shared/auth.ts"
-import { MalformedRequest, NotFound } from "#shared/domain/errors.ts"
+import { InvalidInput, MalformedRequest, NotFound } from "#shared/domain/errors.ts"
 import type { Principal } from "#shared/domain/identity.ts"
 import { describeApp, eventStream, guarded, makeApp, makeRun, requestIdOf } from "#shared/http.ts"
 import { documentOf } from "#shared/openApi.ts"
 import type { Built, Service } from "#shared/service.ts"
 import { type Actor, Audit } from "./Audit.ts"
+import type { BackupReport } from "./backups/BackupReport.ts"
+import { backupRoutes } from "./backups/http.ts"
 import { acceptForm, BadInput } from "./BadInput.ts"
 import { incidentRoutes } from "./health/http.ts"
 import type { IncidentStore } from "./health/IncidentStore.ts"
@@ -38,6 +40,7 @@ import { isTime, LogQuery, PreviewQuery } from "./wire.ts"
 
 export type SchedulerServices =
   | Audit
+  | BackupReport
   | Identity
   | IncidentStore
   | JobHandlers
@@ -95,6 +98,7 @@ const cancelMany = Effect.fnUntraced(function* ({ confirmCount, filter, reason }
 const enqueue = Effect.fnUntraced(function* (request: Request, body: JobInput, { userId }: Actor) {
   const key = yield* idempotencyKey(request)
   yield* times("", { runAt: body.runAt })
+  yield* possible(body.kind)
   const idempotency = key === undefined ? undefined : { key: `${userId} ${key}`, requestHash: requestHash(body) }
   const { created, job } = yield* Jobs.use((jobs) => jobs.enqueue({ ...body, by: userId, idempotency }))
   return json(job, created ? 201 : 200)
@@ -134,13 +138,23 @@ const stream = Effect.fnUntraced(function* (request: Request, built: Built<Sched
 
 const health = Effect.gen(function* () {
   const watch = yield* WatchState.use((state) => state.current)
-  const runnable = (yield* JobHandlers).all()
+  const runnable = (yield* JobHandlers).runnable()
   return json({ ...watch, queue: yield* JobStore.use((store) => store.depth(runnable)) })
 })
 
-const kinds = Effect.map(JobHandlers, (handlers) =>
-  json({ items: handlers.all().map(({ description, kind }) => ({ kind, description })) })
-)
+const kinds = Effect.gen(function* () {
+  const items = yield* Effect.forEach((yield* JobHandlers).all(), ({ description, kind, unavailable }) =>
+    Effect.map(unavailable, (reason) => ({ kind, description, unavailable: reason ?? null }))
+  )
+  return json({ items })
+})
+
+/** Refused where a person can still read why, instead of a job that waits or fails. */
+const possible = Effect.fnUntraced(function* (kind: string) {
+  const reason = yield* (yield* JobHandlers).find(kind)?.unavailable ?? Effect.succeed(undefined)
+  if (reason === undefined) return
+  return yield* new InvalidInput({ errors: [{ pointer: "/kind", detail: `cannot be run: ${reason}` }] })
+})
 
 const audited = Effect.map(
   Audit.use((audit) => audit.verify),
@@ -154,6 +168,7 @@ const preview = Effect.fnUntraced(function* (request: Request, name: string) {
 })
 
 const putSchedule = Effect.fnUntraced(function* (name: string, body: ScheduleInput, actor: Actor) {
+  yield* possible(body.kind)
   const { created, view } = yield* Schedules.use((schedules) => schedules.put(name, body, actor))
   yield* Ticker.use((ticker) => ticker.wake)
   return json(view, created ? 201 : 200)
@@ -183,6 +198,7 @@ const makeRoutes = (built: Built<SchedulerServices>, principalOf: (request: Requ
     Effect.map(Schedules.use(use), (value) => json(value, status))
   const app = makeApp({ name: "scheduler", runtime: built.runtime })
     .use(incidentRoutes(run, principalOf))
+    .use(backupRoutes(run))
     .get("/jobs", ({ request }) => run(request, list(request)), { detail: routeDetails.jobs })
     .post("/jobs", ({ body, request }) => run(request, enqueue(request, body, actorOf(request))), {
       body: acceptForm(JobInput),

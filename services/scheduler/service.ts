@@ -10,6 +10,7 @@ import { Database } from "#shared/sql.ts"
 import { logging } from "#shared/telemetry.ts"
 import { WorkloadIdentity } from "#shared/workload.ts"
 import { Audit } from "./Audit.ts"
+import { backupLayer, backupSchedules } from "./backups/layer.ts"
 import { type SchedulerConfig, schedulerConfig } from "./config.ts"
 import { AdminApi } from "./health/AdminApi.ts"
 import { IncidentStore } from "./health/IncidentStore.ts"
@@ -45,9 +46,10 @@ export interface Overrides {
 }
 
 /** Schedules that come with the platform. */
-const builtIn: Readonly<Record<string, ScheduleInput>> = {
-  retention: { cron: "17 3 * * *", kind: "retention", payload: {}, jitterSeconds: 600 }
-}
+const builtIn = ({ backups }: SchedulerConfig): Readonly<Record<string, ScheduleInput>> => ({
+  retention: { cron: "17 3 * * *", kind: "retention", payload: {}, jitterSeconds: 600 },
+  ...backupSchedules(backups)
+})
 
 /** The kinds of job that this process can run: those for which it is configured. */
 const kindsOf = (config: SchedulerConfig, { handlers = Layer.empty, kubernetes }: Overrides) => {
@@ -86,9 +88,12 @@ const layerOf = (config: SchedulerConfig, env: Env, given: Overrides) => {
     given.kubernetes ?? (config.kubernetes === undefined ? undefined : kubernetesLayer(config.kubernetes))
   const overrides = { ...given, ...(kubernetes === undefined ? {} : { kubernetes: Layer.orDie(kubernetes) }) }
   return Layer.mergeAll(Upkeep.layer({ everySeconds: sweepSeconds, logDays: keepLogDays }), JobFeed.layer).pipe(
-    Layer.provideMerge(Layer.mergeAll(Workers.layer(config), Ticker.layer({ sweepSeconds, builtIn }), Schedules.layer)),
+    Layer.provideMerge(
+      Layer.mergeAll(Workers.layer(config), Ticker.layer({ sweepSeconds, builtIn: builtIn(config) }), Schedules.layer)
+    ),
     // Before the workers: what they claim is of kinds that are known.
     Layer.provideMerge(kindsOf(config, overrides)),
+    Layer.provideMerge(backupLayer(config.backups)),
     Layer.provideMerge(watching(config, overrides)),
     Layer.provideMerge(Layer.mergeAll(Jobs.layer, JobLogs.layer, ScheduleStore.layer)),
     Layer.provideMerge(Layer.mergeAll(JobSignals.layer, JobLogStore.layer, postgresJobStore, Audit.layer)),

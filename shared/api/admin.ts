@@ -221,6 +221,32 @@ export const Plan = Schema.Struct({
 })
 export type Plan = typeof Plan.Type
 
+/** All that a namespace held at one time, but Secrets and Jobs: a folder below the backup folder. */
+export const ManifestSet = Schema.Struct({
+  id: Schema.String,
+  namespace: NamespaceName,
+  takenAt: time,
+  objects: Schema.Int,
+  images: Schema.Array(Schema.String),
+  /** Of the sources that were deployed; "unknown" where nobody has said. */
+  revision: Schema.String,
+  /** Which file is not as it was written; null while all are. */
+  damaged: Schema.NullOr(Schema.String)
+})
+export type ManifestSet = typeof ManifestSet.Type
+export const ManifestSetList = Schema.Struct({ items: Schema.Array(ManifestSet) })
+
+/** POST /admin/ns/:ns/backups/:set/plan. The plan holds what differs from the set, or all of it where nothing does. */
+export const RestorePlan = Schema.Struct({
+  plan: Plan,
+  set: ManifestSet,
+  /** Newer sets that are damaged. */
+  refused: Schema.Array(ManifestSet),
+  /** Objects of the set that are as they were. */
+  unchanged: Schema.Int
+})
+export type RestorePlan = typeof RestorePlan.Type
+
 /** POST /admin/ns/:ns/apply; `manifest` in one call only where the namespace's policy allows it. */
 export const ApplyInput = Schema.Struct({
   planId: Schema.optionalKey(Schema.String),

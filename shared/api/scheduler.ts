@@ -152,9 +152,11 @@ export const JobLog = Schema.Struct({ items: Schema.Array(JobLogLine) })
 /** POST /jobs/:id/cancel */
 export const CancelInput = Schema.Struct({ reason: Reason })
 
-/** GET /jobs/kinds: what can be asked for. */
+/** GET /jobs/kinds: what can be asked for. `unavailable` says why a kind cannot be run here; null where it can. */
 export const JobKinds = Schema.Struct({
-  items: Schema.Array(Schema.Struct({ kind: Schema.String, description: Schema.String }))
+  items: Schema.Array(
+    Schema.Struct({ kind: Schema.String, description: Schema.String, unavailable: nullable(Schema.String) })
+  )
 })
 
 /** PUT /jobs/schedules/:name. `cron` has five fields or a macro such as @daily; it or `everySeconds` (10 at least), not both. */
@@ -333,6 +335,54 @@ export const WatchHealth = Schema.Struct({
   queue: Schema.Struct({ due: Schema.Int, oldestSeconds: nullable(Schema.Finite) })
 })
 export type WatchHealth = typeof WatchHealth.Type
+
+/** The databases that are backed up, each on its own. */
+export const BackupDatabase = Schema.Literals(["gateway", "logging", "data"])
+export type BackupDatabase = typeof BackupDatabase.Type
+
+/** One backup of one database. `verified`: a drill has restored it and found every row; `damaged`: the last drill did not. */
+export const Backup = Schema.Struct({
+  id: Schema.String,
+  database: BackupDatabase,
+  state: Schema.Literals(["made", "verified", "damaged"]),
+  /** Of the snapshot: nothing committed later is in it. */
+  takenAt: time,
+  jobId: Schema.String,
+  bytes: Schema.Int,
+  tables: Schema.Int,
+  rows: Schema.Int,
+  serverVersion: Schema.String,
+  drill: nullable(
+    Schema.Struct({
+      at: time,
+      /** From the order to restore to the last row compared. */
+      rtoSeconds: Schema.Finite,
+      /** What would have been lost: the age of the snapshot when the drill began. */
+      rpoSeconds: Schema.Finite,
+      tables: Schema.Int,
+      rows: Schema.Int,
+      /** What was wrong, one line each; empty when nothing was. */
+      faults: Schema.Array(Schema.String)
+    })
+  )
+})
+export type Backup = typeof Backup.Type
+
+/** GET /jobs/backups */
+export const BackupList = Schema.Struct({
+  databases: Schema.Array(
+    Schema.Struct({
+      database: BackupDatabase,
+      /** Seconds since the snapshot of the newest backup that a drill has restored; null where there is none. */
+      restorableAgeSeconds: nullable(Schema.Finite)
+    })
+  ),
+  /** Newest first. */
+  items: Schema.Array(Backup),
+  /** What a person should know: why nothing is backed up, that all copies are on one machine. */
+  notes: Schema.Array(Schema.String)
+})
+export type BackupList = typeof BackupList.Type
 
 /** GET /jobs/stream: server-sent events with resume by `Last-Event-ID`. */
 export type SchedulerEvent =

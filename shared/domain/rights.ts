@@ -98,9 +98,16 @@ const viewing = [
   ...all("dashboard", "read"),
   ...all("monitor", "read"),
   ...all("admin", "read"),
-  ...all("scheduler", "read")
+  ...all("scheduler", "read"),
+  ...all("hello", "read")
 ]
-const developing = [...viewing, ...all("admin", "plan"), ...all("scheduler", "write"), ...all("data", "read", "query")]
+const developing = [
+  ...viewing,
+  ...all("admin", "plan"),
+  ...all("scheduler", "write"),
+  ...all("data", "read", "query"),
+  ...all("hello", "greet")
+]
 
 /** The roles every new gateway DB starts with. */
 export const builtInRoles: ReadonlyArray<Role> = [
@@ -137,7 +144,19 @@ export const builtInRoles: ReadonlyArray<Role> = [
     name: "watchman",
     description: "The scheduler's own: reads workloads, proposes to admin",
     builtIn: true,
-    rights: [...all("admin", "read", "propose"), ...all("monitor", "read"), ...all("scheduler", "read")]
+    rights: [
+      ...all("admin", "read", "propose"),
+      ...all("monitor", "read"),
+      ...all("scheduler", "read"),
+      // What its jobs ask of the sample service.
+      ...all("hello", "read", "greet")
+    ]
+  },
+  {
+    name: "microservice",
+    description: "A service of the team's own: has the scheduler run jobs",
+    builtIn: true,
+    rights: all("scheduler", "read", "write")
   },
   { name: "owner", description: "May do everything, rights included", builtIn: true, rights: all("*", "*") }
 ]

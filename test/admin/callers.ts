@@ -223,6 +223,11 @@ export const elsewhere = (cluster: SimulatedCluster) => ({
     if (!response.ok) throw new Error(await response.text())
     cluster.advance(settled)
   },
+  remove: async (namespace: string, kind: string, name: string) => {
+    const response = await cluster.fetch(new Request(`${pathOf(namespace, kind)}/${name}`, { method: "DELETE" }))
+    if (!response.ok) throw new Error(await response.text())
+    cluster.advance(settled)
+  },
   get: async (namespace: string, kind: string, name: string): Promise<unknown> =>
     (await cluster.fetch(new Request(`${pathOf(namespace, kind)}/${name}`))).json()
 })

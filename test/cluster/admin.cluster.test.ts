@@ -66,7 +66,7 @@ const wordsFor = (value: unknown) =>
 let admin: Admin
 let account = { kubeconfig: "" }
 beforeAll(async () => {
-  await cluster.kubectl(["create", "namespace", namespace])
+  await cluster.openNamespace(namespace)
   await grant("admin", rules)
   account = await cluster.serviceAccount(namespace, "admin")
   admin = await startAdmin({ env: { KUBERNETES: account.kubeconfig, ADMIN_NAMESPACES: namespace } })

@@ -22,7 +22,8 @@ const days = 24 * 60 * 60 * 1000
 /** A build that nothing used for so long makes room. */
 const keepUnused = 14 * days
 
-const cacheFolder = () => {
+/** Where builds and downloads lie, outside the checkout. */
+export const cacheFolder = () => {
   const own = process.env["GATEHOUSE_CACHE"]
   const user = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache")
   return join(own || join(user, "gatehouse"), "cluster")
@@ -105,12 +106,21 @@ const makeRoom = (cache: string, module: Module) => {
   }
 }
 
+const folderOf = (module: Module, version: string) => join(cacheFolder(), `${module}-${contentHash(module, version)}`)
+
+/** The path of `module`'s program if it was built already, else undefined; builds nothing. */
+export const built = (module: Module): string | undefined => {
+  const version = goVersion(module)
+  const program = version === undefined ? undefined : join(folderOf(module, version), module)
+  return program !== undefined && existsSync(program) ? program : undefined
+}
+
 /** The path of `module`'s program; builds it if the cache has none for this content and this Go. */
 export const build = async (module: Module): Promise<string> => {
   const version = goVersion(module)
   if (version === undefined) throw new Error("no Go toolchain that can build the cluster is on the PATH")
   const cache = cacheFolder()
-  const folder = join(cache, `${module}-${contentHash(module, version)}`)
+  const folder = folderOf(module, version)
   const program = join(folder, module)
   const used = () => {
     try {

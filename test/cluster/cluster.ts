@@ -46,7 +46,12 @@ export interface Cluster extends Coordinates {
   readonly kubectl: (args: ReadonlyArray<string>, options?: KubectlOptions) => Promise<string>
   /** The same without rejecting. */
   readonly tryKubectl: (args: ReadonlyArray<string>, options?: KubectlOptions) => Promise<Output>
-  /** What was written to the API server so far, oldest first. */
+  /**
+   * Makes a namespace that takes pods of any kind, for suites that ask about something else: without a label the host's
+   * psa.yaml holds a namespace to the restricted standard.
+   */
+  readonly openNamespace: (name: string) => Promise<void>
+  /** What the API server was asked so far that its policy records (kustomize/host/audit.yaml), oldest first. */
   readonly auditLog: () => ReadonlyArray<AuditEvent>
   /** A kubeconfig with a client certificate of that user name and groups; who may do nothing until RBAC says so. */
   readonly user: (name: string, groups?: ReadonlyArray<string>) => Promise<Access>
@@ -124,6 +129,15 @@ export const attachCluster = (folder: string): Cluster => {
       const { code, stderr, stdout } = await tryKubectl(args, options)
       if (code !== 0) throw new Error(`kubectl ${args.join(" ")} ended with ${code}: ${stderr.trim()}`)
       return stdout
+    },
+    openNamespace: async (name) => {
+      const labels = {
+        "pod-security.kubernetes.io/enforce": "privileged",
+        "pod-security.kubernetes.io/warn": "privileged"
+      }
+      const stdin = JSON.stringify({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } })
+      const { code, stderr } = await tryKubectl(["create", "-f", "-"], { stdin })
+      if (code !== 0) throw new Error(`no namespace ${name}: ${stderr.trim()}`)
     },
     auditLog: () => readAudit(auditPath(folder)),
     user: async (commonName, organization = []) => {

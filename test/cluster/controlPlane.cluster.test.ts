@@ -1,4 +1,6 @@
 /** What every test cluster promises, on either tier: an API server as k3s sets it up, with real tokens, rights, admission and audit. */
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { kubernetesVersion } from "#test/cluster/build.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
@@ -13,7 +15,7 @@ const yaml = (stdin: string, kubeconfig?: string) =>
 
 beforeAll(async () => {
   cluster = await testCluster()
-  await cluster.kubectl(["create", "namespace", namespace])
+  await cluster.openNamespace(namespace)
 })
 afterAll(async () => {
   await cluster?.kubectl(["delete", "namespace", namespace, "--wait=false"])
@@ -41,6 +43,20 @@ describe("the API server", () => {
     expect(metrics).toContain('apiserver_storage_transformation_operations_total{resource="secrets"')
     expect(metrics).toContain('transformation_type="to_storage"')
     expect(metrics).toContain('transformer_prefix="k8s:enc:secretbox:v1:')
+  })
+
+  test("security: no file of etcd holds what a Secret says", async () => {
+    const words = { secret: "pufferfish-is-hidden", configMap: "pufferfish-is-plain" }
+    const literal = (word: string) => ["-n", namespace, `--from-literal=word=${word}`]
+    await cluster.kubectl(["create", "secret", "generic", "at-rest", ...literal(words.secret)])
+    await cluster.kubectl(["create", "configmap", "at-rest", ...literal(words.configMap)])
+    const etcd = join(cluster.folder, "etcd")
+    const files = readdirSync(etcd, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+    const holds = (text: string) =>
+      files.some(({ name, parentPath }) => readFileSync(join(parentPath, name)).includes(text))
+    // That the other is found shows that this looks where objects are.
+    expect({ plain: holds(words.configMap), secret: holds(words.secret) }).toEqual({ plain: true, secret: false })
+    expect(holds(Buffer.from(words.secret).toString("base64"))).toBe(false)
   })
 
   test("refuses connections while stopped, and has its objects again", async () => {
@@ -143,6 +159,17 @@ test("a restricted namespace refuses a pod that may become root, and takes one t
   await cluster.kubectl(["delete", "namespace", `${namespace}-restricted`, "--wait=false"])
 })
 
+test("security: a namespace that says nothing of its pods is held to the restricted standard", async () => {
+  await cluster.kubectl(["create", "namespace", `${namespace}-silent`])
+  const made = ["wait", "--for=create", "serviceaccount/default", "-n", `${namespace}-silent`, "--timeout=30s"]
+  await cluster.kubectl(made)
+  const image = "--image=docker.io/gatehouse/workload:1"
+  const refused = await cluster.tryKubectl(["run", "root", "-n", `${namespace}-silent`, image])
+  expect(refused).toMatchObject({ code: 1 })
+  expect(refused.stderr).toContain('violates PodSecurity "restricted:latest"')
+  await cluster.kubectl(["delete", "namespace", `${namespace}-silent`, "--wait=false"])
+})
+
 describe("the audit log", () => {
   test("shows a write with who did it and to what", async () => {
     await cluster.kubectl(["create", "configmap", "audited", "-n", namespace, "--from-literal=a=b"])
@@ -169,10 +196,28 @@ describe("the audit log", () => {
     })
   })
 
+  test("security: shows who asked for a way into a pod, though that is a get, and no other get", async () => {
+    for (const path of ["exec?command=id", "attach", "portforward", "log"]) {
+      const answer = await cluster.request(`/api/v1/namespaces/${namespace}/pods/entered/${path}`)
+      await answer.body?.cancel()
+    }
+    // Such a request may last: its beginning is recorded too.
+    const ended = cluster.auditLog().filter(({ stage }) => stage === "ResponseComplete")
+    const events = ended.filter(({ objectRef }) => objectRef?.name === "entered")
+    expect(events.map(({ objectRef, user }) => [objectRef?.subresource, user.username])).toEqual([
+      ["exec", "admin"],
+      ["attach", "admin"],
+      ["portforward", "admin"]
+    ])
+  })
+
   test("holds no content of a Secret", async () => {
     await cluster.kubectl(["create", "secret", "generic", "s", "-n", namespace, "--from-literal=word=barracuda"])
+    await cluster.kubectl(["get", "secret", "s", "-n", namespace, "-o", "yaml"])
     const events = cluster.auditLog().filter(({ objectRef }) => objectRef?.resource === "secrets")
     expect(events).toContainEqual(expect.objectContaining({ verb: "create" }))
+    const user = expect.objectContaining({ username: "admin" })
+    expect(events).toContainEqual(expect.objectContaining({ verb: "get", user }))
     const text = JSON.stringify(cluster.auditLog())
     expect(text).not.toContain("barracuda")
     expect(text).not.toContain(Buffer.from("barracuda").toString("base64"))

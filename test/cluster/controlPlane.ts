@@ -3,13 +3,26 @@ import { randomBytes } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
-import { stringify } from "yaml"
+import { parse, stringify } from "yaml"
 import { eventually, Hopeless } from "#test/cluster/eventually.ts"
 import { authorityOf, certificateOf, kubeconfigPath, pkiFolder } from "#test/cluster/pki.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
 
-export const serviceRange = "10.43.0.0/16"
-export const podRange = "10.42.0.0/16"
+/** The files that a host gets too (kustomize/host): what holds there is what is tested here. */
+const hostFiles = join(import.meta.dir, "../../kustomize/host")
+
+const hostConfig = parse(readFileSync(join(hostFiles, "config.yaml"), "utf8")) as {
+  readonly "cluster-cidr": string
+  readonly "service-cidr": string
+  /** `NAME=VALUE` each, without dashes. */
+  readonly "kube-apiserver-arg": ReadonlyArray<string>
+  readonly "kube-controller-manager-arg": ReadonlyArray<string>
+}
+const argumentsOf = (list: ReadonlyArray<string>): Readonly<Record<string, string>> =>
+  Object.fromEntries(list.map((one) => [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]))
+
+export const serviceRange = hostConfig["service-cidr"]
+export const podRange = hostConfig["cluster-cidr"]
 /** k3s' issuer and audience of tokens that name none. */
 export const issuer = "https://kubernetes.default.svc.cluster.local"
 
@@ -43,8 +56,6 @@ export const freePorts = async (count: number): Promise<ReadonlyArray<number>> =
 export const logPath = (folder: string, component: string): string => join(folder, "logs", `${component}.log`)
 export const auditPath = (folder: string): string => join(folder, "logs", "audit.jsonl")
 
-const settings = join(import.meta.dir, "settings")
-
 /** Secrets lie encrypted in etcd, as on a k3s that was installed with `secrets-encryption`. */
 const writeEncryption = (folder: string) => {
   const path = join(folder, "encryption.yaml")
@@ -69,6 +80,7 @@ const apiServerFlags = (folder: string, at: Endpoints) => {
   const pki = pkiFolder(folder)
   const loopback = at.address.startsWith("127.")
   return flags({
+    ...argumentsOf(hostConfig["kube-apiserver-arg"]),
     "etcd-servers": `http://127.0.0.1:${at.etcdPort}`,
     "bind-address": at.address,
     "advertise-address": at.address,
@@ -87,14 +99,13 @@ const apiServerFlags = (folder: string, at: Endpoints) => {
     "service-account-key-file": join(pki, "service-accounts.pub"),
     "service-account-signing-key-file": join(pki, "service-accounts.key"),
     "service-account-issuer": issuer,
-    "service-account-extend-token-expiration": false,
     "api-audiences": `${issuer},k3s`,
     "authorization-mode": "Node,RBAC",
-    "enable-admission-plugins": "NodeRestriction,EventRateLimit",
-    "admission-control-config-file": join(settings, "admission.yaml"),
+    // A host's paths of the same files.
+    "admission-control-config-file": join(hostFiles, "psa.yaml"),
     "service-cluster-ip-range": serviceRange,
     "encryption-provider-config": join(folder, "encryption.yaml"),
-    "audit-policy-file": join(settings, "audit.yaml"),
+    "audit-policy-file": join(hostFiles, "audit.yaml"),
     "audit-log-path": auditPath(folder),
     "anonymous-auth": false,
     "allow-privileged": true,
@@ -106,6 +117,7 @@ const apiServerFlags = (folder: string, at: Endpoints) => {
 const controllerManagerFlags = (folder: string, tier: "controlplane" | "node") => {
   const pki = pkiFolder(folder)
   return flags({
+    ...argumentsOf(hostConfig["kube-controller-manager-arg"]),
     kubeconfig: kubeconfigPath(folder, "controller-manager"),
     controllers: "*,tokencleaner,-service-lb-controller,-node-route-controller,-cloud-node-lifecycle-controller",
     "use-service-account-credentials": true,
@@ -116,7 +128,6 @@ const controllerManagerFlags = (folder: string, tier: "controlplane" | "node") =
     "cluster-signing-key-file": join(pki, "ca.key"),
     "allocate-node-cidrs": true,
     "cluster-cidr": podRange,
-    "terminated-pod-gc-threshold": 10,
     "secure-port": 0,
     profiling: false,
     // Where tests play the kubelet nobody renews the node's heartbeat; a real node is missed soon, so that tests need not wait.

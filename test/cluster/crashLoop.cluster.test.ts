@@ -19,7 +19,7 @@ describe("a release that crashes on a real node", () => {
   let platform: PlatformProcess
 
   beforeAll(async () => {
-    await cluster.kubectl(["create", "namespace", namespace])
+    await cluster.openNamespace(namespace)
     platform = await startPlatformProcess(folder.path, await freePorts(), {
       env: quickPatience,
       args: ["--kubeconfig", cluster.kubeconfig]
@@ -55,7 +55,6 @@ describe("a release that crashes on a real node", () => {
     })
     await browser?.close()
     expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
-    expect(told.detectedSeconds).toBeLessThan(90)
     expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
     expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
     const image = ["-o", "jsonpath={.spec.template.spec.containers[0].image}"]

@@ -12,7 +12,7 @@ const cluster = await testCluster()
 const config = await Effect.runPromise(readConfig(kubernetesConfig, { KUBERNETES: cluster.kubeconfig }, []))
 
 beforeAll(async () => {
-  await cluster.kubectl(["create", "namespace", namespace])
+  await cluster.openNamespace(namespace)
   await cluster.kubectl(["wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=60s"])
 })
 afterAll(async () => {

@@ -54,7 +54,7 @@ const podsOf = async (name: string): Promise<ReadonlyArray<Pod>> => {
 
 beforeAll(async () => {
   cluster = await testCluster()
-  await cluster.kubectl(["create", "namespace", namespace])
+  await cluster.openNamespace(namespace)
   kubelet = await playKubelet(cluster, {
     node: "played-kubelet-1",
     behaviour: ({ spec }) =>

@@ -29,7 +29,7 @@ beforeAll(async () => {
   runtime = ManagedRuntime.make(
     Rollouts.layer.pipe(Layer.provide(Chronicle.layerMemory), Layer.provideMerge(kubernetesLayer(config)), Layer.orDie)
   )
-  for (const namespace of [theirs, ours]) await cluster.kubectl(["create", "namespace", namespace])
+  for (const namespace of [theirs, ours]) await cluster.openNamespace(namespace)
 }, 180_000)
 afterAll(async () => {
   await runtime.dispose()

@@ -25,7 +25,7 @@ const exchange = async (token: string) => {
 }
 
 beforeAll(async () => {
-  await cluster.kubectl(["create", "namespace", namespace])
+  await cluster.openNamespace(namespace)
   for (const name of ["scheduler", "other"]) await cluster.kubectl(["-n", namespace, "create", "serviceaccount", name])
   gateway = await startGateway({
     env: { GATEWAY_KUBERNETES: cluster.kubeconfig },

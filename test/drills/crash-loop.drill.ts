@@ -13,7 +13,7 @@ const killing = process.argv.includes("--kill")
 const main = async () => {
   const folder = dataFolder()
   const cluster = real ? await startCluster({ tier: "node" }) : undefined
-  await cluster?.kubectl(["create", "namespace", "dev"])
+  await cluster?.openNamespace("dev")
   const port = await freePorts()
   const start = () =>
     startPlatformProcess(folder.path, port, {

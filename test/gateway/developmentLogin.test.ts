@@ -41,7 +41,8 @@ beforeAll(async () => {
       dashboard: echo.url,
       admin: echo.url,
       scheduler: echo.url,
-      schedulerKey: workloadKey(folder, "scheduler").publicFile
+      schedulerKey: workloadKey(folder, "scheduler").publicFile,
+      microservices: [{ name: "hello", url: echo.url, key: workloadKey(folder, "hello").publicFile }]
     })
   })
 })

@@ -26,7 +26,8 @@ afterAll(async () => {
 test("three gateways that start at once on an empty DB migrate it once and share one pair of keys", async () => {
   expect(await database.query("SELECT name FROM effect_sql_migrations")).toEqual([
     { name: "identity" },
-    { name: "workloads" }
+    { name: "workloads" },
+    { name: "hello" }
   ])
   expect(await database.query("SELECT state FROM signing_keys ORDER BY state")).toEqual([
     { state: "current" },
@@ -50,6 +51,38 @@ test("the built-in roles are there, with their rights in order", async () => {
     expect(rows).toEqual(role.rights as never)
   }
   expect(await database.query("SELECT 1 FROM roles WHERE built_in")).toHaveLength(builtInRoles.length)
+})
+test("a DB from before the sample service gets its rights, and nothing that an owner has changed", async () => {
+  const old = await freshDatabase("gateway")
+  const migrate = (part: Migrations) =>
+    Effect.runPromise(
+      Database.use((one) => one.ready).pipe(
+        Effect.provide(
+          Database.layer({ name: "old", url: Redacted.make(old.url), applicationName: "test", migrations: part })
+        ),
+        Effect.provideService(References.MinimumLogLevel, "None")
+      )
+    )
+  const { "0003_hello": hello, ...before } = migrations
+  await migrate(before)
+  await old.query("DELETE FROM roles WHERE name = 'microservice'")
+  await old.query("DELETE FROM role_rights WHERE service = 'hello'")
+  await old.query("DELETE FROM role_rights WHERE role = 'developer' AND service = 'data'")
+  await old.query("UPDATE roles SET built_in = false WHERE name = 'approver'")
+  await migrate({ ...before, "0003_hello": hello! })
+  const rights = async (role: string) =>
+    (
+      await old.query(
+        `SELECT service || ':' || action AS right FROM role_rights WHERE role = '${role}' ORDER BY position`
+      )
+    ).map((row) => row["right"])
+  expect(await rights("microservice")).toEqual(["scheduler:read", "scheduler:write"])
+  expect((await rights("watchman")).slice(-2)).toEqual(["hello:read", "hello:greet"])
+  expect(await rights("developer")).not.toContain("data:read")
+  expect(await rights("developer")).toContain("hello:greet")
+  expect(await rights("approver")).not.toContain("hello:read")
+  expect(await rights("owner")).toEqual(["*:*"])
+  await old.drop()
 })
 test("every change that decisions depend on gives a new version, a login alone none", async () => {
   const version = async () => (await database.query("SELECT version::text AS v FROM rights_version"))[0]!["v"]

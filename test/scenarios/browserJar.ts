@@ -8,8 +8,11 @@ export interface Jar {
   readonly cookie: (name: string) => string | undefined
 }
 
+/** How a test reaches servers: by their names, or, where these are known to nobody else, by a way of its own. */
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>
+
 /** Cookies by host and port, as a browser would not mix them between two servers that share a machine's name. */
-export const makeJar = (): Jar => {
+export const makeJar = (reach: Fetch = fetch): Jar => {
   const cookies = new Map<string, Map<string, string>>()
   const of = (url: string) => {
     const { host } = new URL(url)
@@ -21,7 +24,7 @@ export const makeJar = (): Jar => {
     const mine = of(url)
     const headers = new Headers(init.headers)
     if (mine.size > 0) headers.set("cookie", [...mine].map(([name, value]) => `${name}=${value}`).join("; "))
-    const response = await fetch(url, { ...init, headers, redirect: "manual" })
+    const response = await reach(url, { ...init, headers, redirect: "manual" })
     for (const line of response.headers.getSetCookie()) {
       const [pair = "", ...attributes] = line.split(";").map((part) => part.trim())
       const equals = pair.indexOf("=")
@@ -50,10 +53,22 @@ export const makeJar = (): Jar => {
   }
 }
 
+/** Which way a person comes in. */
+export interface Way {
+  /** The provider's id in the gateway's settings; the development provider unless told. */
+  readonly provider?: string
+  readonly fetch?: Fetch
+}
+
 /** Logs a demo user in through the development provider and gives an access token for them. */
-export const logInAs = async (origin: string, user: string): Promise<{ readonly jar: Jar; readonly token: string }> => {
-  const jar = makeJar()
-  const { response } = await jar.follow(`${origin}/auth/login?provider=dev&login_hint=${user}&return_to=/auth/me`)
+export const logInAs = async (
+  origin: string,
+  user: string,
+  way: Way = {}
+): Promise<{ readonly jar: Jar; readonly token: string }> => {
+  const jar = makeJar(way.fetch)
+  const query = `provider=${way.provider ?? "dev"}&login_hint=${user}&return_to=/auth/me`
+  const { response } = await jar.follow(`${origin}/auth/login?${query}`)
   await response.body?.cancel()
   const answer = await jar.visit(`${origin}/auth/token`, {
     method: "POST",

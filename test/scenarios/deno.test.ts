@@ -1,4 +1,4 @@
-/** The same `main.ts` files under `deno serve`: the gateway and the monitor start there and a person logs in. */
+/** The same `main.ts` files under `deno serve`: the gateway, the monitor and the sample service start there and a person logs in. */
 import { afterAll, beforeAll, expect } from "bun:test"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -58,6 +58,7 @@ describe("under deno serve", () => {
   beforeAll(async () => {
     const port = await freePorts()
     const monitorPort = await freePorts()
+    const helloPort = await freePorts()
     origin = `http://localhost:${port}`
     const secret = "the secret of the client in this test"
     const provider = await Effect.runPromise(
@@ -74,11 +75,15 @@ describe("under deno serve", () => {
         dashboard: "http://127.0.0.1:1",
         admin: "http://127.0.0.1:1",
         scheduler: "http://127.0.0.1:1",
-        schedulerKey: workloadKey(folder, "scheduler").publicFile
+        schedulerKey: workloadKey(folder, "scheduler").publicFile,
+        microservices: [
+          { name: "hello", url: `http://127.0.0.1:${helloPort}`, key: workloadKey(folder, "hello").publicFile }
+        ]
       })
     )
     const gatewayDatabase = await freshDatabase("gateway")
     const loggingDatabase = await freshDatabase("logging", "monitor")
+    const dataDatabase = await freshDatabase("data", "hello")
     running.push(
       await serve("gateway", port, {
         ENVIRONMENT: "dev",
@@ -95,6 +100,14 @@ describe("under deno serve", () => {
         IDENTITY_ISSUER: origin,
         IDENTITY_JWKS_URL: `${origin}/.well-known/jwks.json`,
         MONITOR_DATABASE_URL: loggingDatabase.url
+      })
+    )
+    running.push(
+      await serve("hello", helloPort, {
+        ENVIRONMENT: "dev",
+        IDENTITY_ISSUER: origin,
+        IDENTITY_JWKS_URL: `${origin}/.well-known/jwks.json`,
+        HELLO_DATABASE_URL: dataDatabase.url
       })
     )
   })
@@ -120,6 +133,12 @@ describe("under deno serve", () => {
     const { token } = await logInAs(origin, "newcomer")
     expect((await get(`${origin}/monitor/host`, token)).status).toBe(403)
     expect((await fetch(`${origin}/monitor/host`)).status).toBe(401)
+  })
+
+  test("the sample service knows who asks", async () => {
+    const { token } = await logInAs(origin, "viewer")
+    const answer = (await (await get(`${origin}/hello`, token)).json()) as { readonly you: { readonly roles: unknown } }
+    expect(answer.you.roles).toEqual(["viewer"])
   })
 
   test("events stream through the gateway", async () => {

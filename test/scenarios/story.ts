@@ -2,7 +2,7 @@
 import { type Action, type Proposal, ProposalPage, type Workload, WorkloadList } from "#shared/api/admin.ts"
 import { IncidentChain, IncidentPage, type Incident } from "#shared/api/scheduler.ts"
 import { Schema } from "effect"
-import { logInAs } from "./browserJar.ts"
+import { logInAs, type Way } from "./browserJar.ts"
 
 const decodeIncidents = Schema.decodeUnknownSync(IncidentPage)
 const decodeChain = Schema.decodeUnknownSync(IncidentChain)
@@ -20,25 +20,26 @@ export interface Person {
 const patience = 120_000
 const glance = 250
 
-export const logIn = async (origin: string, user: string): Promise<Person> => {
-  let { token } = await logInAs(origin, user)
+export const logIn = async (origin: string, user: string, way: Way = {}): Promise<Person> => {
+  const reach = way.fetch ?? fetch
+  let { token } = await logInAs(origin, user, way)
   let since = performance.now()
   const authorization = async () => {
     // An access token lives ten minutes.
     if (performance.now() - since > 300_000) {
-      token = (await logInAs(origin, user)).token
+      token = (await logInAs(origin, user, way)).token
       since = performance.now()
     }
     return `Bearer ${token}`
   }
   return {
     get: async (path) => {
-      const response = await fetch(`${origin}${path}`, { headers: { authorization: await authorization() } })
+      const response = await reach(`${origin}${path}`, { headers: { authorization: await authorization() } })
       if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`)
       return response.json()
     },
     post: async (path, body) => {
-      const response = await fetch(`${origin}${path}`, {
+      const response = await reach(`${origin}${path}`, {
         method: "POST",
         headers: {
           authorization: await authorization(),
@@ -145,6 +146,8 @@ export type Point = (typeof points)[number]
 
 export interface StoryOptions {
   readonly origin: string
+  /** Which way its people come in; by the development provider at `origin` unless told. */
+  readonly way?: Way
   readonly namespace: string
   readonly name: string
   readonly goodImage: string
@@ -167,9 +170,9 @@ export interface Told {
 
 /** Plays it to the end; throws at the first thing that does not happen. */
 export const play = async (options: StoryOptions): Promise<Told> => {
-  const { at = async () => {}, badImage, goodImage, name, namespace, origin, say = () => {} } = options
-  const operator = await logIn(origin, "operator")
-  const approver = await logIn(origin, "approver")
+  const { at = async () => {}, badImage, goodImage, name, namespace, origin, say = () => {}, way } = options
+  const operator = await logIn(origin, "operator", way)
+  const approver = await logIn(origin, "approver", way)
   const approveByApi = async ({ digest, id }: Proposal) => {
     const answer = await approver.post(`/admin/proposals/${id}/approve`, { digest, reason: "the evidence is clear" })
     if (answer.status >= 300) throw new Error(`approve: ${answer.status} ${JSON.stringify(answer.body)}`)

@@ -12,6 +12,8 @@ type Row = Readonly<Record<string, unknown>>
 export interface FreshDatabase {
   /** For the service's `*_DATABASE_URL`. */
   readonly url: string
+  /** The same for the superuser, as backups need it. */
+  readonly superuserUrl: string
   readonly name: string
   /** Runs a statement in it as superuser and gives the rows. */
   readonly query: (text: string) => Promise<ReadonlyArray<Row>>
@@ -112,6 +114,7 @@ export const freshDatabase = async (
   )
   return {
     url: socketUrl(socketDir, name, role),
+    superuserUrl: superuser(name),
     name,
     query: (text) => query(superuser(name), [text]),
     drop: async () => {

@@ -2,5 +2,10 @@
 import type { Migrations } from "#shared/sql.ts"
 import { identity } from "./0001_identity.ts"
 import { workloads } from "./0002_workloads.ts"
+import { hello } from "./0003_hello.ts"
 
-export const migrations: Migrations = { "0001_identity": identity, "0002_workloads": workloads }
+export const migrations: Migrations = {
+  "0001_identity": identity,
+  "0002_workloads": workloads,
+  "0003_hello": hello
+}

@@ -84,14 +84,14 @@ test("gives nothing for a role that is not there", () => {
 
 test("keeps every built-in role but owner from rights on rights, and viewers from every change", () => {
   const of = (name: string) => builtInRoles.find((one) => one.name === name)!.rights
-  for (const name of ["viewer", "developer", "operator", "approver", "watchman"]) {
+  for (const name of ["viewer", "developer", "operator", "approver", "watchman", "microservice"]) {
     expect(of(name).some(({ service }) => service === "*" || service === "gateway")).toBe(false)
   }
   expect(new Set(of("viewer").map(({ action }) => action))).toEqual(new Set(["read"]))
   expect(decide(of("operator"), demand("prod admin approve"))).toBe("unmatched")
   // Whoever finds and proposes neither decides nor acts.
   expect(new Set(of("watchman").map(({ action, service }) => `${service}:${action}`))).toEqual(
-    new Set(["admin:read", "admin:propose", "monitor:read", "scheduler:read"])
+    new Set(["admin:read", "admin:propose", "monitor:read", "scheduler:read", "hello:read", "hello:greet"])
   )
   expect(decide(of("owner"), demand("prod gateway rights"))).toBe("allow")
 })

@@ -1,0 +1,286 @@
+/** Brings up whole environments on the tests' node as an operator would: cluster objects, secrets, volumes, overlay; must apply nothing that is not shipped but what manifests.ts names. */
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { stringify } from "yaml"
+import type { Cluster } from "#test/cluster/cluster.ts"
+import { eventually } from "#test/cluster/eventually.ts"
+import { nodeName } from "#test/cluster/pki.ts"
+import type { Edge } from "./edge.ts"
+import { clusterObjects, type Environment, type Manifest, objectsOf, type Site, testOverlay } from "./manifests.ts"
+
+const project = join(import.meta.dir, "../../..")
+
+export const clientSecret = "the-secret-that-the-identity-provider-gave"
+export const providerId = "corp"
+export const originOf = (environment: Environment): string => `https://gate.${environment}.example.org`
+
+const apply = (cluster: Cluster, text: string, more: ReadonlyArray<string> = []) =>
+  cluster.kubectl(["apply", "--server-side", ...more, "-f", "-"], { stdin: text })
+
+/** Namespaces, quotas, priorities, the storage class and the admission policies of all environments. */
+export const applyClusterObjects = async (cluster: Cluster): Promise<void> => {
+  await apply(cluster, await clusterObjects(cluster))
+}
+
+/** Folders of the machine as volumes, where k3s' provisioner would make them: that one is not part of the tests' node. */
+const volumes = (cluster: Cluster, environment: Environment) =>
+  [
+    ...["gateway-db", "logging-db", "data-db"].map((name) => ({ claim: `data-${name}-0`, user: 10_070 })),
+    { claim: "admin-backups", user: 65_532 }
+  ]
+    .map(({ claim, user }) => {
+      const name = `${environment}-${claim}`
+      const path = join(cluster.folder, "volumes", name)
+      mkdirSync(path, { recursive: true })
+      chownSync(path, user, user)
+      chmodSync(path, 0o770)
+      return stringify({
+        apiVersion: "v1",
+        kind: "PersistentVolume",
+        metadata: { name },
+        spec: {
+          capacity: { storage: "20Gi" },
+          accessModes: ["ReadWriteOnce"],
+          persistentVolumeReclaimPolicy: "Retain",
+          storageClassName: "platform-retain",
+          claimRef: { namespace: environment, name: claim },
+          local: { path },
+          nodeAffinity: {
+            required: {
+              nodeSelectorTerms: [
+                { matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: [nodeName] }] }
+              ]
+            }
+          }
+        }
+      })
+    })
+    .join("---\n")
+
+/** As the operator makes them, by command. */
+const madeSecrets = (cluster: Cluster, environment: Environment): string => {
+  const given = join(cluster.folder, "oidc-client-secret")
+  writeFileSync(given, clientSecret, { mode: 0o600 })
+  const command = ["secrets", "init", "--env", environment, "--oidc-client-secret-file", given]
+  const { exitCode, stderr, stdout } = Bun.spawnSync([process.execPath, "services/cli.ts", ...command], {
+    cwd: project
+  })
+  if (exitCode !== 0) throw new Error(`secrets init: ${stderr.toString().trim()}`)
+  return stdout.toString()
+}
+
+/** Applies one environment and gives what was applied. Its pods take their time: `allReady` waits for them. */
+export const applyEnvironment = async (
+  cluster: Cluster,
+  edge: Edge,
+  environment: Environment,
+  site: Site
+): Promise<string> => {
+  const secrets = madeSecrets(cluster, environment)
+  const { cert, key } = edge.certificateFor(new URL(originOf(environment)).host)
+  const tls = stringify({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "gateway-tls", namespace: environment },
+    type: "kubernetes.io/tls",
+    stringData: { "tls.crt": cert, "tls.key": key }
+  })
+  await cluster.kubectl(["create", "-f", "-"], { stdin: `${secrets}\n---\n${tls}` })
+  await apply(cluster, volumes(cluster, environment))
+  const overlay = await testOverlay(cluster, environment, site)
+  await apply(cluster, overlay)
+  await edge.serve(overlay)
+  return overlay
+}
+
+interface Workload {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly generation?: number }
+  readonly spec: {
+    readonly replicas: number
+    readonly template: {
+      readonly spec: {
+        readonly containers: ReadonlyArray<{ readonly image: string; readonly args?: ReadonlyArray<string> }>
+      }
+    }
+  }
+  readonly status?: {
+    readonly observedGeneration?: number
+    readonly readyReplicas?: number
+    readonly updatedReplicas?: number
+    readonly replicas?: number
+  }
+}
+
+const complete = ({ metadata, spec, status }: Workload) =>
+  status?.observedGeneration === metadata.generation &&
+  status?.readyReplicas === spec.replicas &&
+  status.updatedReplicas === spec.replicas &&
+  status.replicas === spec.replicas
+
+let commands: ReadonlySet<string> | undefined
+const told = new Set<string>()
+
+/** Whether the image has what a workload of the platform's runs. A service that is not written yet is told, not waited for. */
+const isWritten = ({ metadata, spec }: Workload): boolean => {
+  const [container] = spec.template.spec.containers
+  if (container?.image.startsWith("gatehouse.local/gatehouse:") !== true) return true
+  if (commands === undefined) {
+    const help = Bun.spawnSync([process.execPath, "services/cli.ts", "--help"], { cwd: project }).stdout.toString()
+    commands = new Set([...help.matchAll(/^ {2}([a-z][-a-z]*) {2,}/gmu)].map(([, name]) => name!))
+  }
+  const written = commands.has(container.args?.[0] ?? "")
+  if (!written && !told.has(metadata.name)) {
+    told.add(metadata.name)
+    console.warn(`not waited for: ${metadata.name}, as the image has no such command yet`)
+  }
+  return written
+}
+
+/** The workloads of an environment that are not complete and ready. Asked by HTTP: a kubectl for each look would be most of the load. */
+export const unready = async (cluster: Cluster, environment: Environment): Promise<ReadonlyArray<string>> => {
+  const lists = await Promise.all(
+    [environment, `${environment}-monitoring`].flatMap((namespace) =>
+      ["deployments", "statefulsets"].map(async (kind) => {
+        const answer = await cluster.request(`/apis/apps/v1/namespaces/${namespace}/${kind}`)
+        if (!answer.ok) throw new Error(`${kind} of ${namespace}: ${answer.status}`)
+        return ((await answer.json()) as { readonly items: ReadonlyArray<Workload> }).items
+      })
+    )
+  )
+  return lists
+    .flat()
+    .filter((workload) => !complete(workload) && isWritten(workload))
+    .map(({ metadata }) => metadata.name)
+}
+
+/** How often the containers of an environment were started anew, by pod. */
+export const restarts = async (
+  cluster: Cluster,
+  environment: Environment
+): Promise<Readonly<Record<string, number>>> => {
+  const text = await cluster.kubectl(["-n", environment, "get", "pods", "-o", "json"])
+  const { items } = JSON.parse(text) as {
+    readonly items: ReadonlyArray<{
+      readonly metadata: { readonly name: string }
+      readonly status: { readonly containerStatuses?: ReadonlyArray<{ readonly restartCount: number }> }
+    }>
+  }
+  return Object.fromEntries(
+    items.map(({ metadata, status }) => [
+      metadata.name,
+      (status.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0)
+    ])
+  )
+}
+
+/** Waits until every pod of the environment is ready. */
+export const allReady = async (cluster: Cluster, environment: Environment, seconds = 150): Promise<void> => {
+  let last: ReadonlyArray<string> = []
+  await eventually(
+    `every pod of ${environment} is ready`,
+    async () => {
+      last = await unready(cluster, environment)
+      if (last.length > 0) throw new Error(`not ready: ${last.join(", ")}`)
+      return true
+    },
+    seconds
+  )
+}
+
+/** A pod in each namespace that no overlay knows, with a place to listen; in the edge's, as its ingress controller. Confined as all must be. */
+export const runStrangers = async (cluster: Cluster, among: ReadonlyArray<string>, image: string): Promise<void> => {
+  const pod = (namespace: string) =>
+    stringify({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: {
+        name: "stranger",
+        namespace,
+        ...(namespace === "edge" ? { labels: { "app.kubernetes.io/name": "nginx" } } : {})
+      },
+      spec: {
+        automountServiceAccountToken: false,
+        terminationGracePeriodSeconds: 0,
+        securityContext: {
+          runAsNonRoot: true,
+          runAsUser: 10_001,
+          runAsGroup: 10_001,
+          seccompProfile: { type: "RuntimeDefault" }
+        },
+        containers: [
+          {
+            name: "app",
+            image,
+            imagePullPolicy: "IfNotPresent",
+            ...(namespace === "edge" ? {} : { ports: [{ containerPort: 8080 }] }),
+            readinessProbe: { httpGet: { path: "/readyz", port: 8080 }, periodSeconds: 1 },
+            securityContext: {
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              capabilities: { drop: ["ALL"] }
+            },
+            resources: {
+              requests: { cpu: "5m", memory: "16Mi", "ephemeral-storage": "1Mi" },
+              limits: { cpu: "100m", memory: "32Mi", "ephemeral-storage": "16Mi" }
+            }
+          }
+        ]
+      }
+    })
+  await apply(cluster, among.map(pod).join("---\n"))
+  await Promise.all(
+    among.map((namespace) =>
+      cluster.kubectl(["-n", namespace, "wait", "pod/stranger", "--for=condition=Ready", "--timeout=90s"])
+    )
+  )
+}
+
+/** Names of the Deployments and StatefulSets of a render. */
+export const workloadsOf = (overlay: string): ReadonlyArray<string> =>
+  objectsOf(overlay)
+    .filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet")
+    .map(({ metadata }) => metadata.name)
+
+/** What a write would change of each object of a render: its generation, or where there is none, its version. */
+const versions = async (cluster: Cluster, overlay: string): Promise<ReadonlyMap<string, string>> => {
+  const text = await cluster.kubectl(["get", "-f", "-", "-o", "json"], { stdin: overlay })
+  const { items } = JSON.parse(text) as {
+    readonly items: ReadonlyArray<{
+      readonly kind: string
+      readonly metadata: Manifest["metadata"] & { readonly generation?: number; readonly resourceVersion: string }
+    }>
+  }
+  return new Map(
+    items.map(({ kind, metadata }) => [
+      `${metadata.namespace ?? ""} ${kind}/${metadata.name}`,
+      String(metadata.generation ?? metadata.resourceVersion)
+    ])
+  )
+}
+
+/** Applies a render once more, and gives what it found and left. */
+export const applyAgain = async (cluster: Cluster, overlay: string) => {
+  const before = await versions(cluster, overlay)
+  await apply(cluster, overlay)
+  return { before, after: await versions(cluster, overlay) }
+}
+
+const namespaces = ["prod", "nightly", "dev"].flatMap((name) => [name, `${name}-monitoring`])
+
+const around = [...namespaces, "edge", "sso"]
+
+/** Takes every environment away; returns when it is gone. What is the cluster's stays, as it says nothing of other namespaces. */
+export const removeEnvironments = async (cluster: Cluster): Promise<void> => {
+  const gone = ["--ignore-not-found", "--wait=false"]
+  await cluster.kubectl(["delete", "namespace", ...around, ...gone])
+  // Their graceful ends would take minutes, and nobody is served any more.
+  await Promise.all(
+    namespaces.map((name) => cluster.tryKubectl(["-n", name, "delete", "pods", "--all", "--force", "--grace-period=0"]))
+  )
+  await cluster.kubectl(["wait", "--for=delete", "--timeout=60s", ...around.map((name) => `namespace/${name}`)])
+  const listed = await cluster.kubectl(["get", "persistentvolumes", "-o", "name"])
+  const volumes = listed.split("\n").filter((name) => /\/(?:prod|nightly|dev)-/u.test(name))
+  if (volumes.length > 0) await cluster.kubectl(["delete", ...volumes, "--wait=false"])
+  rmSync(join(cluster.folder, "volumes"), { recursive: true, force: true })
+}
