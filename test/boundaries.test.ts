@@ -227,7 +227,7 @@ const rules: ReadonlyArray<Rule> = [
       const home = /^(?:services\/[^/]+|shared|test\/[^/]+)(?=\/)/u.exec(source.path)?.[0] ?? source.path
       return imports(
         source,
-        (name, path) => !name.startsWith(".") || within(path, home) || name === "../package.json",
+        (name, path) => !name.startsWith(".") || within(path, home) || /^(?:\.\.\/)+package\.json$/u.test(name),
         "another folder is imported by its # alias"
       )
     },

@@ -142,14 +142,24 @@ check_encryption() {
 }
 
 check_kernel() {
-  while read -r path key wanted; do
-    path=$root/proc/sys/$path
-    [ -r "$path" ] || continue
-    read -r value <"$path" || :
-    [ "$value" = "$wanted" ] || finding KERNEL "$key is $value and not $wanted" "sysctl --system"
+  # Key, value, path.
+  wanted=$(awk -v root="$root" '$2 == "=" { path = $1; gsub(/\./, "/", path); print $1, $3, root "/proc/sys/" path }' \
+    "$here/90-kubelet.conf" "$here/90-gatehouse.conf")
+  # In one read each: the kernel gives nothing to who comes back for more, as the shell's own read does. What this
+  # kernel has not is left out.
+  values=$(printf '%s\n' "$wanted" | cut -d ' ' -f 3- | tr '\n' '\0' | xargs -0 grep -s '' /dev/null || :)
+  while read -r key value path; do
+    case "
+$values
+" in
+      *"
+$path:$value
+"*) ;;
+      *"
+$path:"*) finding KERNEL "$key is not $value" "sysctl --system" ;;
+    esac
   done <<VALUES
-$(sed -n 's/^\([a-z][^ ]*\) = \(.*\)$/\1 \1 \2/p' "$here/90-kubelet.conf" "$here/90-gatehouse.conf" |
-    awk '{ gsub(/\./, "/", $1); print }')
+$wanted
 VALUES
 }
 
@@ -254,14 +264,14 @@ check_backups() {
   fi
   newest=$(echo "$states" | head -n 1)
   case "$newest" in
-    '') finding R2 "there is no backup set" "see that the scheduler's backup job runs" ;;
+    '') finding R2 "there is no backup set" "keep what is applied: gatehouse-keep" ;;
     *' whole')
       set=$folder/${newest% whole}
-      [ -z "$(find "$set/SHA256SUMS" -mmin +1560)" ] ||
-        finding R2 "the newest backup set is older than 26 hours" "see that the scheduler's backup job runs"
+      [ -z "$(find "$set/SHA256SUMS" -mtime +35)" ] ||
+        finding R2 "the newest backup set is older than 35 days" "keep what is applied: gatehouse-keep"
       [ "$(readlink "$folder/current")" = "${newest% whole}" ] || [ "$(readlink -f "$folder/current")" = "$(readlink -f "$set")" ] ||
         finding R2 "current does not lead to the newest backup set" "ln -sfn ${newest% whole} /opt/k8s-backups/current" ;;
-    *) finding R2 "the newest backup set, $newest" "take a new one; gatehouse-recover uses the one before" ;;
+    *) finding R2 "the newest backup set, $newest" "keep what is applied anew: gatehouse-keep; recovery takes the one before" ;;
   esac
 }
 

@@ -44,6 +44,7 @@ gatehouse-check.timer|/etc/systemd/system/gatehouse-check.timer|644
 sshd.conf|/etc/ssh/sshd_config.d/00-gatehouse.conf|644
 logrotate.conf|/etc/logrotate.d/gatehouse|644
 gatehouse-recover|/usr/local/sbin/gatehouse-recover|755
+gatehouse-keep|/usr/local/sbin/gatehouse-keep|755
 FILES
 }
 
@@ -110,8 +111,12 @@ starts_with() {
   }
 }
 
-install_host() {
+# What others may not read would look as if it were missing.
+as_root() {
   [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "this needs root"
+}
+
+install_host() {
   # All that can be wrong is looked at before anything is written.
   if [ "$sshd" = yes ] && [ ! -f "$root/etc/ssh/sshd_config.d/00-gatehouse.conf" ]; then
     somebody_has_a_shell ||
@@ -143,7 +148,7 @@ FILES
   # The check needs what it compares with, later too.
   for source in "$here"/*; do
     mode=644
-    case "$source" in *.sh | */gatehouse-recover) mode=755 ;; esac
+    case "$source" in *.sh | */gatehouse-recover | */gatehouse-keep) mode=755 ;; esac
     put "$source" "/usr/local/share/gatehouse/host/${source##*/}" "$mode"
   done
   [ -f "$root/etc/systemd/system/k3s.service" ] || put "$here/k3s.service" /etc/systemd/system/k3s.service 644
@@ -226,13 +231,20 @@ done
 recovery_keys=$root/etc/gatehouse/recovery_keys
 copies=$root/etc/gatehouse/off-host-copies
 case "$verb" in
-  install) install_host ;;
+  install)
+    as_root
+    install_host
+    ;;
   check)
+    as_root
     # shellcheck source=check.sh
     . "$here/check.sh"
     check
     ;;
-  record) record_copy ;;
+  record)
+    as_root
+    record_copy
+    ;;
   --help | -h | help) usage ;;
   *) usage >&2 && exit 2 ;;
 esac

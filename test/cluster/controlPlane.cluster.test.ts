@@ -196,6 +196,21 @@ describe("the audit log", () => {
     })
   })
 
+  test("security: shows who asked for a way into a pod, though that is a get, and no other get", async () => {
+    for (const path of ["exec?command=id", "attach", "portforward", "log"]) {
+      const answer = await cluster.request(`/api/v1/namespaces/${namespace}/pods/entered/${path}`)
+      await answer.body?.cancel()
+    }
+    // Such a request may last: its beginning is recorded too.
+    const ended = cluster.auditLog().filter(({ stage }) => stage === "ResponseComplete")
+    const events = ended.filter(({ objectRef }) => objectRef?.name === "entered")
+    expect(events.map(({ objectRef, user }) => [objectRef?.subresource, user.username])).toEqual([
+      ["exec", "admin"],
+      ["attach", "admin"],
+      ["portforward", "admin"]
+    ])
+  })
+
   test("holds no content of a Secret", async () => {
     await cluster.kubectl(["create", "secret", "generic", "s", "-n", namespace, "--from-literal=word=barracuda"])
     await cluster.kubectl(["get", "secret", "s", "-n", namespace, "-o", "yaml"])

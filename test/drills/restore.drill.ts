@@ -6,6 +6,8 @@ import { PgConnection } from "@effect/sql-pg"
 import { Effect, Layer, Redacted } from "effect"
 import { socketUrl } from "#dev/postgresDatabases.ts"
 import { migrations as ofAdmin } from "#admin/migrations/index.ts"
+import { migrations as ofData } from "#data/migrations/index.ts"
+import { migrations as ofHello } from "#hello/migrations/index.ts"
 import { migrations as ofGateway } from "#gateway/migrations/index.ts"
 import { migrations as ofMonitor } from "#monitor/migrations/index.ts"
 import { BackupSets } from "#scheduler/backups/BackupSets.ts"
@@ -23,6 +25,8 @@ import { postgresTools } from "#test/shared/postgresTools.ts"
 const rowsBefore = 20_000
 /** Milliseconds between two rows that are written meanwhile. */
 const pause = 20
+/** Milliseconds that a job may take on a machine with much else to do. */
+const patience = 300_000
 /** What a restore of these small databases may take together, and what may be lost. */
 const rtoBudget = 120
 const rpoBudget = 120
@@ -35,7 +39,10 @@ const migrators = {
     ["jobs", ofScheduler],
     ["metrics", ofMonitor]
   ],
-  data: []
+  data: [
+    ["public", ofData],
+    ["hello", ofHello]
+  ]
 } as const
 
 const query = (url: Redacted.Redacted, text: string) =>
@@ -66,7 +73,7 @@ const main = async (): Promise<boolean> => {
   const port = await freePorts()
   const env = {
     PG_BIN: tools.bin,
-    SCHEDULER_LEASE: "2 seconds",
+    SCHEDULER_LEASE: "10 seconds",
     SCHEDULER_BACKUP_MIN_FREE_BYTES: "0",
     LOG_LEVEL: "Warn"
   }
@@ -89,17 +96,22 @@ const main = async (): Promise<boolean> => {
       }
     })()
 
-    const ask = async (kind: string) => {
-      const { body, status } = await owner.post("/jobs", { kind, payload: {} })
-      if (status !== 201) throw new Error(`${kind}: ${status} ${JSON.stringify(body)}`)
-      return (body as Job).id
-    }
+    const ask = (kind: string) =>
+      eventually(`${kind} is accepted`, async () => {
+        const { body, status } = await owner.post("/jobs", { kind, payload: {} })
+        if (status !== 201) throw new Error(`${kind}: ${status} ${JSON.stringify(body)}`)
+        return (body as Job).id
+      })
     const detail = async (id: string) => (await owner.get(`/jobs/${id}`)) as JobDetail
     const ended = (id: string) =>
-      eventually(`job ${id} has ended`, async () => {
-        const found = await detail(id)
-        return ["succeeded", "failed", "cancelled"].includes(found.job.state) ? found : undefined
-      })
+      eventually(
+        `job ${id} has ended`,
+        async () => {
+          const found = await detail(id)
+          return ["succeeded", "failed", "cancelled"].includes(found.job.state) ? found : undefined
+        },
+        patience
+      )
 
     const first = await ask("database.backup")
     await eventually("the backup runs", async () =>
@@ -182,6 +194,9 @@ const main = async (): Promise<boolean> => {
     console.log(JSON.stringify(told))
     const held = told.databases === 3 && told.mismatches === 0 && pendingMigrations === 0
     return held && survivedKill && damagedCaught && told.rtoSeconds <= rtoBudget && told.rpoSeconds <= rpoBudget
+  } catch (error) {
+    console.error(platform.output().split("\n").slice(-20).join("\n"))
+    throw error
   } finally {
     writing = false
     platform.signal("SIGTERM")

@@ -8,7 +8,8 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  symlinkSync
+  symlinkSync,
+  utimesSync
 } from "node:fs"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect } from "bun:test"
@@ -22,7 +23,8 @@ import {
   type HostRoot,
   installation,
   installer,
-  put
+  put,
+  run
 } from "#test/host/hostRoot.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 
@@ -206,6 +208,14 @@ const defects: Readonly<Record<string, ReadonlyArray<Defect>>> = {
   ],
   backups: [
     ["the backups are open", ["R2"], (root) => chmodSync(join(root, "opt/k8s-backups"), 0o755)],
+    [
+      "the newest backup is old",
+      ["R2"],
+      (root) => {
+        const then = new Date(Date.now() - 40 * 86_400_000)
+        utimesSync(join(root, `${set}/SHA256SUMS`), then, then)
+      }
+    ],
     ["there is no backup", ["R2"], (root) => rmSync(join(root, set), { recursive: true })],
     ["the newest backup is damaged", ["R2"], (root) => appendFileSync(join(root, `${set}/prod.yaml`), "#")],
     [
@@ -263,6 +273,23 @@ describe("check", () => {
     const { stdout } = await check(root.path, "--diff")
     root.remove()
     expect(stdout).toMatch(/^FILE: .*\n(?: {2}.*\n)*? {2}-\s+enforce: privileged\n {2}\+\s+enforce: restricted\n/u)
+  })
+
+  test("reads the kernel's values as the kernel gives them: once, from the start", async () => {
+    const root = copyOf(good)
+    // The machine's own, of more than one digit, behind the path that the check looks at.
+    const path = "kernel/pid_max"
+    const value = readFileSync(`/proc/sys/${path}`, "utf8").trim()
+    expect(value.length).toBeGreaterThan(1)
+    const host = join(root.path, "host")
+    cpSync(hostFolder, host, { recursive: true })
+    appendFileSync(join(host, "90-gatehouse.conf"), `kernel.pid_max = ${value}\nkernel.threads-max = 1\n`)
+    rmSync(join(root.path, "proc"), { recursive: true })
+    symlinkSync("/proc", join(root.path, "proc"))
+    const { stdout } = await run([join(host, "install.sh"), "check", "--root", root.path])
+    root.remove()
+    expect(stdout).not.toContain("kernel.pid_max")
+    expect(stdout).toContain("KERNEL: kernel.threads-max is not 1")
   })
 
   test("changes nothing", async () => {

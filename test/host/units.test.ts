@@ -86,7 +86,7 @@ ssh.describe("sshd with the shipped drop-in", () => {
 
 const shellcheck = skipUnless(Bun.which("shellcheck") !== null, "there is no shellcheck")
 shellcheck.test("the scripts are clean in the eyes of shellcheck", async () => {
-  const scripts = ["install.sh", "gatehouse-recover"].map((name) => join(hostFolder, name))
+  const scripts = ["install.sh", "gatehouse-recover", "gatehouse-keep"].map((name) => join(hostFolder, name))
   expect(await run(["shellcheck", "--external-sources", `--source-path=${hostFolder}`, ...scripts])).toEqual({
     code: 0,
     stdout: "",
@@ -95,7 +95,15 @@ shellcheck.test("the scripts are clean in the eyes of shellcheck", async () => {
 })
 
 test("every file of the host folder opens with what it is for", () => {
-  for (const name of ["install.sh", "check.sh", "gatehouse-recover", "config.yaml", "psa.yaml", "audit.yaml"]) {
+  for (const name of [
+    "install.sh",
+    "check.sh",
+    "gatehouse-recover",
+    "gatehouse-keep",
+    "config.yaml",
+    "psa.yaml",
+    "audit.yaml"
+  ]) {
     const text = readFileSync(join(hostFolder, name), "utf8").replace(/^#( shellcheck|!).*\n/u, "")
     expect(text).toMatch(/^# \S.{20}/u)
   }

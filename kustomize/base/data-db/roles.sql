@@ -15,6 +15,6 @@ GRANT CONNECT, TEMPORARY ON DATABASE data TO hello;
 CREATE SCHEMA hello AUTHORIZATION hello;
 ALTER ROLE hello IN DATABASE data SET search_path = hello;
 
--- Who makes the dumps: reads everything, changes nothing.
-CREATE ROLE backup LOGIN PASSWORD :'backup_password' IN ROLE data_trusted, pg_read_all_data;
+-- Who makes the dumps: reads everything, also what row security hides, and changes nothing.
+CREATE ROLE backup LOGIN BYPASSRLS PASSWORD :'backup_password' IN ROLE data_trusted, pg_read_all_data;
 GRANT CONNECT ON DATABASE data TO backup;

@@ -94,6 +94,13 @@ const grants = `
     UNION ALL
     ${granted("'database'", "d.datacl", "d.datdba", "d")} FROM pg_database d WHERE d.datname = current_database()
   ) AS g, aclexplode(g.acl) AS a
+  UNION ALL
+  -- The server's own functions belong to whoever made the cluster: only what was changed about others' rights counts.
+  SELECT 'function ' || p.oid::regprocedure::text || ': ' ||
+    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END || ' may ' || a.privilege_type
+  FROM pg_proc p LEFT JOIN pg_init_privs i ON i.objoid = p.oid AND i.classoid = 'pg_proc'::regclass AND i.objsubid = 0,
+    aclexplode(p.proacl) AS a
+  WHERE p.oid < 16384 AND p.proacl IS DISTINCT FROM i.initprivs AND a.grantee <> p.proowner
   ORDER BY 1`
 
 const settings = `
@@ -105,8 +112,9 @@ const settings = `
 const roles = `
   SELECT rolname::text AS name, rolsuper AS superuser, rolinherit AS inherit, rolcreaterole AS "createRole",
     rolcreatedb AS "createDb", rolcanlogin AS login, rolreplication AS replication, rolbypassrls AS "bypassRls",
-    rolconnlimit AS "connectionLimit"
-  FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1`
+    rolconnlimit AS "connectionLimit",
+    ARRAY(SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = r.oid AND setdatabase = 0 ORDER BY 1) AS settings
+  FROM pg_roles r WHERE rolname !~ '^pg_' ORDER BY 1`
 
 const memberships = `
   SELECT r.rolname::text AS role, m.rolname::text AS member, a.admin_option AS admin, a.inherit_option AS inherit,

@@ -45,6 +45,17 @@ const settings = {
   timezone: "UTC"
 }
 
+/** Whatever the machine's locale. */
+const initOptions = [
+  "--auth=trust",
+  "--encoding=UTF8",
+  "--locale=C",
+  "--locale-provider=builtin",
+  "--builtin-locale=C.UTF-8",
+  "--no-sync",
+  "--no-instructions"
+]
+
 /** Readiness is looked for so often, and so long; an empty cluster needs a second. */
 const look = Schedule.spaced("50 millis")
 const looks = 600
@@ -121,10 +132,7 @@ const makeThrowaway = Effect.fnUntraced(function* ({ folder }: { readonly folder
     const cluster = join(path, "cluster")
     const initdb = yield* tools.start({
       tool: "initdb",
-      args: [
-        ...["-D", cluster, "-U", owner, "--auth=trust", "--encoding=UTF8", "--locale=C"],
-        ...["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions"]
-      ],
+      args: ["-D", cluster, "-U", owner, ...initOptions],
       user
     })
     yield* ended("initdb", initdb)

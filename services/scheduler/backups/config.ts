@@ -46,7 +46,10 @@ export const backupConfig = Config.all({
   logging: databaseUrl("logging"),
   data: databaseUrl("data"),
   identity: optionalSecret("SCHEDULER_BACKUP_IDENTITY"),
-  recovery: optional("SCHEDULER_BACKUP_RECOVERY_RECIPIENT"),
+  /** No secret, but as likely to be a mounted file. */
+  recovery: optionalSecret("SCHEDULER_BACKUP_RECOVERY_RECIPIENT").pipe(
+    Config.map((found) => (found === undefined ? undefined : Redacted.value(found)))
+  ),
   cron: cron("SCHEDULER_BACKUP_CRON", "23 2 * * *"),
   drillCron: cron("SCHEDULER_BACKUP_DRILL_CRON", "53 2 * * *"),
   timeZone: cron("SCHEDULER_BACKUP_TIME_ZONE", "UTC"),

@@ -23,7 +23,9 @@ export const Role = Schema.Struct({
   login: Schema.Boolean,
   replication: Schema.Boolean,
   bypassRls: Schema.Boolean,
-  connectionLimit: Schema.Int
+  connectionLimit: Schema.Int,
+  /** In every database, as the catalogue keeps them: `statement_timeout=30s`. */
+  settings: Schema.Array(text)
 })
 export type Role = typeof Role.Type
 
@@ -124,6 +126,19 @@ export const differences = (recorded: Contents, found: Reading): ReadonlyArray<s
   return more > 0 ? [...faults.slice(0, shown), `and ${more} more`] : faults
 }
 
+/** Settings whose kept form is a list that is already quoted; any other's is plain text. */
+const lists = new Set(["search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"])
+const quotedList = /^(?:[\w$.]+|"(?:[^"]|"")*")(?:, ?(?:[\w$.]+|"(?:[^"]|"")*"))*$/u
+
+const literal = (value: string) => `'${value.replaceAll("'", "''")}'`
+
+const settingStatement = (role: string, setting: string) => {
+  const at = setting.indexOf("=")
+  const [name, value] = [setting.slice(0, at), setting.slice(at + 1)]
+  const given = lists.has(name) && quotedList.test(value) ? value : literal(value)
+  return `ALTER ROLE ${identifier(role)} SET ${name.split(".").map(identifier).join(".")} TO ${given}`
+}
+
 const identifier = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** Statements that make the roles; without passwords, which are the Secrets' to give. */
@@ -139,6 +154,7 @@ export const roleStatements = ({
         `${word(role.createRole, "CREATEROLE")} ${word(role.createDb, "CREATEDB")} ${word(role.login, "LOGIN")} ` +
         `${word(role.replication, "REPLICATION")} ${word(role.bypassRls, "BYPASSRLS")} CONNECTION LIMIT ${role.connectionLimit}`
     ),
+    ...roles.flatMap(({ name, settings }) => settings.map((setting) => settingStatement(name, setting))),
     ...memberships.map(
       ({ admin, inherit, member, role, set }) =>
         `GRANT ${identifier(role)} TO ${identifier(member)} WITH ADMIN ${admin}, INHERIT ${inherit}, SET ${set}`

@@ -1,6 +1,6 @@
 /** Backups through the scheduler's own interface: jobs, list, metric, schedules, and what is said where they cannot be made. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Redacted } from "effect"
@@ -93,6 +93,26 @@ withTools.describe("a scheduler that backs up", () => {
   })
 })
 
+withTools.describe("a scheduler that only sees the folder", () => {
+  test("accepts what another makes, leaves it to that one and shows it", async () => {
+    const at = await place()
+    const database = await freshDatabase("logging", "scheduler")
+    const { SCHEDULER_BACKUP_DIR, ...making } = settings(at, database.superuserUrl, bin)
+    const url = { SCHEDULER_DATABASE_URL: database.url, SCHEDULER_BACKUP_DIR }
+    const first = await startScheduler({}, url)
+    const held = await first.enqueue({ kind: "database.backup" })
+    const later = await first.enqueue({ kind: "retention" })
+    await first.reaches(later.id, "succeeded")
+    expect((await first.job(held.id)).job.state).toBe("available")
+    const second = await startScheduler({}, { ...url, ...making })
+    expect((await first.reaches(held.id, "succeeded", "failed")).job.reason).toBe("")
+    expect((await listOf(first)).items).toMatchObject([{ database: "logging", jobId: held.id }])
+    await second.stop()
+    await first.stop()
+    at.dispose()
+  })
+})
+
 describe("a scheduler without backups", () => {
   const refused = async (scheduler: Running) => {
     const answer = await scheduler.ask("/jobs", { method: "POST", json: { kind: "database.backup", payload: {} } })
@@ -120,6 +140,13 @@ describe("a scheduler without backups", () => {
       "database.drill": "PostgreSQL's pg_restore is not in the folder of PG_BIN"
     })
     expect((await refused(scheduler)).body).toContain("pg_dump is not in the folder of PG_BIN")
+    // As Debian's, beside a newer server.
+    writeFileSync(join(empty, "pg_dump"), "#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.9 (Debian 15.9-0)'\n", {
+      mode: 0o755
+    })
+    expect((await kindsOf(scheduler))["database.backup"]).toMatch(
+      /^pg_dump is of version 15\.9, the server of 18\.\d+$/u
+    )
     await scheduler.stop()
     await database.drop()
     rmSync(empty, { recursive: true })
