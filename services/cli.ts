@@ -17,6 +17,7 @@ import {
 } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { ChildProcessSpawner } from "effect/process"
+import { microserviceNames, microservices } from "#dev/microservices.ts"
 import { listen, runUntilSignal } from "#shared/bun.ts"
 import { type Env, processEnv } from "#shared/config.ts"
 import type { Service } from "#shared/service.ts"
@@ -258,7 +259,7 @@ const gatehouse = Command.make("gatehouse").pipe(
     service("scheduler", "The watchman: durable jobs, schedules, health", () => import("#scheduler/service.ts")),
     service("data", "Shared data: catalogue, rows, read-only SQL, ingest", () => import("#data/service.ts")),
     service("dashboard", "The web app, served behind the gateway", () => import("#dashboard/service.ts")),
-    service("hello", "The sample: a microservice of one's own, as small as it gets", () => import("#hello/service.ts")),
+    ...microserviceNames.map((name) => service(name, "A microservice of the team's own", microservices[name])),
     dataSetup,
     check,
     keys,

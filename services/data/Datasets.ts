@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Cause, Context, Effect, Layer, Schedule, Schema } from "effect"
+import { Context, Effect, Layer, Schedule, Schema } from "effect"
 import { Unavailable } from "#shared/domain/errors.ts"
 import { Database, SqlClient, SqlError, sqlStateOf } from "#shared/sql.ts"
 
@@ -100,11 +100,14 @@ const makeDatasets = (options: Options) =>
     )
 
     /** A fault is told and met again: nothing may stop the rights from being set. */
-    const steadily = <E>(effect: Effect.Effect<void, E>) =>
+    const steadily = <E extends Error>(effect: Effect.Effect<void, E>) =>
       effect.pipe(
-        Effect.tapCause((cause) => Effect.logWarning("datasets are not published", Cause.pretty(cause))),
-        Effect.catchCause(() => Effect.fail("again" as const)),
-        Effect.retry(Schedule.spaced("1 second"))
+        // That the database is away, its own layer says.
+        Effect.tapError((error) => (error instanceof Unavailable ? Effect.void : Effect.logWarning(error.message))),
+        Effect.catchDefect((defect) =>
+          Effect.andThen(Effect.logError("datasets are not published", defect), Effect.fail("again"))
+        ),
+        Effect.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")]))
       )
     yield* steadily(bring).pipe(
       Effect.andThen(steadily(publish).pipe(Effect.repeat(Schedule.spaced("10 seconds")))),

@@ -6,29 +6,40 @@ import { TooManyQueries } from "./failures.ts"
 export class Gatekeeper extends Context.Service<
   Gatekeeper,
   {
-    /** Takes a place for the scope. A caller's own limit is told at once; for a place among all a moment is waited. */
-    readonly enter: (userId: string) => Effect.Effect<void, TooManyQueries | Unavailable, Scope.Scope>
+    /**
+     * Takes a place for the scope. A caller's own limit is told at once; for a place among all a moment is waited. What lives
+     * as long as its client likes (an export, an ingest) has places of its own, so that slow clients hold no query up.
+     */
+    readonly enter: (
+      kind: "query" | "long",
+      userId: string
+    ) => Effect.Effect<void, TooManyQueries | Unavailable, Scope.Scope>
   }
 >()("gatehouse/data/Gatekeeper") {
   static readonly layer = (options: { readonly concurrency: number; readonly perUser: number }) =>
     Layer.effect(
       Gatekeeper,
       Effect.gen(function* () {
-        const places = yield* Semaphore.make(options.concurrency)
+        const all = {
+          query: yield* Semaphore.make(options.concurrency),
+          long: yield* Semaphore.make(options.concurrency)
+        }
         const running = new Map<string, number>()
         return Gatekeeper.of({
-          enter: Effect.fnUntraced(function* (userId) {
+          enter: Effect.fnUntraced(function* (kind, userId) {
+            const places = all[kind]
+            const key = `${kind} ${userId}`
             yield* Effect.acquireRelease(
               Effect.suspend(() => {
-                const own = running.get(userId) ?? 0
+                const own = running.get(key) ?? 0
                 if (own >= options.perUser) return new TooManyQueries({ limit: options.perUser })
-                return Effect.sync(() => void running.set(userId, own + 1))
+                return Effect.sync(() => void running.set(key, own + 1))
               }),
               () =>
                 Effect.sync(() => {
-                  const left = (running.get(userId) ?? 1) - 1
-                  if (left === 0) running.delete(userId)
-                  else running.set(userId, left)
+                  const left = (running.get(key) ?? 1) - 1
+                  if (left === 0) running.delete(key)
+                  else running.set(key, left)
                 })
             )
             yield* Effect.acquireRelease(

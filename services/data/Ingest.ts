@@ -169,7 +169,7 @@ const makeIngest = (limits: Limits) =>
       const source = ingestSource(body, asked.format, limits.ingestBytes)
       const rejects = new Rejects()
       const answer = yield* Effect.gen(function* () {
-        yield* gatekeeper.enter(caller.userId)
+        yield* gatekeeper.enter("long", caller.userId)
         const work = yield* sessions.open("write", caller, limits.ingestMillis)
         const { columns, read } = yield* stage(work, source, rejects)
         yield* checkColumns(dataset, columns)

@@ -144,7 +144,7 @@ const makeQueries = (own: Limits) =>
 
     const begin = Effect.fnUntraced(function* (caller: Caller, query: Query, limits: Lowered) {
       const statement = yield* judge(query.sql)
-      yield* gatekeeper.enter(caller.userId)
+      yield* gatekeeper.enter(query.export === true ? "long" : "query", caller.userId)
       const work = yield* sessions.open("query", caller, limits.millis)
       return { statement, work }
     })

@@ -110,7 +110,7 @@ const makeRows = (limits: Limits) =>
       )
 
     const begin = Effect.fnUntraced(function* (profile: "query" | "write", caller: Caller) {
-      yield* gatekeeper.enter(caller.userId)
+      yield* gatekeeper.enter("query", caller.userId)
       return yield* sessions.open(profile, caller, limits.queryMillis)
     })
 

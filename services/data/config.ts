@@ -73,9 +73,9 @@ export const dataConfig = Config.all({
     maxBytes: whole("DATA_QUERY_MAX_BYTES", 16 * 1024 * 1024, 1024, 256 * 1024 * 1024),
     /** The planner's estimate above which a query is not begun. */
     maxCost: whole("DATA_QUERY_MAX_COST", 10_000_000, 1, 1_000_000_000),
-    /** Queries and exports at a time, in all and of one caller. */
-    concurrency: whole("DATA_QUERY_CONCURRENCY", 8, 1, 30),
-    perUser: whole("DATA_QUERY_PER_USER", 4, 1, 30),
+    /** Queries at a time, in all and of one caller; as many exports and ingests beside them. */
+    concurrency: whole("DATA_QUERY_CONCURRENCY", 8, 1, 16),
+    perUser: whole("DATA_QUERY_PER_USER", 4, 1, 16),
     ingestBytes: whole("DATA_INGEST_MAX_BYTES", 1024 * 1024 * 1024, 1024, 64 * 1024 * 1024 * 1024)
   })
 })

@@ -14,6 +14,15 @@ export class StatementInvalid extends Schema.TaggedError<StatementInvalid>()("St
   }
 }
 
+/** There is no such table, view or schema, or none that the caller may know of. */
+export class NoSuchRelation extends Schema.TaggedError<NoSuchRelation>()("NoSuchRelation", fields, {
+  httpApiStatus: 404
+}) {
+  override get message() {
+    return `${this.detail} (SQLSTATE ${this.state})`
+  }
+}
+
 /** Something that only reads was asked to change something. */
 export class ReadOnly extends Schema.TaggedError<ReadOnly>()("ReadOnly", fields, { httpApiStatus: 405 }) {
   override get message() {
@@ -56,6 +65,7 @@ export type Failure =
   | Conflict
   | Forbidden
   | LimitExceeded
+  | NoSuchRelation
   | NotFound
   | ReadOnly
   | StatementInvalid
@@ -76,7 +86,7 @@ export const failureOf = (error: SqlError.SqlError): Failure => {
   const { message, state } = sqlStateOf(error)
   const of = { detail: message, state }
   if (state === "42501") return new Forbidden({ detail: `${message} (SQLSTATE 42501)` })
-  if (state === "42P01" || state === "3F000") return new NotFound({ resource: `relation or schema: ${message}` })
+  if (state === "42P01" || state === "3F000") return new NoSuchRelation(of)
   if (state === "25006") return new ReadOnly(of)
   if (state === "57014" || state === "25P04" || state === "25P03") return new TimedOut({})
   if (state === "53400" || state.startsWith("54")) return new LimitExceeded(of)
@@ -89,6 +99,8 @@ export const failureOf = (error: SqlError.SqlError): Failure => {
   if (state === "" && message.includes("exceeds maxMessageSize")) {
     return new LimitExceeded({ detail: "one row is larger than 16 MiB", state })
   }
+  // So it calls a statement with another number of parameters than were given.
+  if (state === "08P01") return new StatementInvalid(of)
   if (/^(?:21|22|23|2F|38|42|44|0A|P0)/u.test(state)) return new StatementInvalid(of)
   return new Unavailable({ dependency: "data DB", retryAfterSeconds: 2 })
 }

@@ -39,6 +39,8 @@ export const setUp = Effect.fn("data.setUp")(function* (env: Env) {
       applicationName: "gatehouse-data-setup",
       parameters: {}
     }).pipe(Effect.retry({ times: 60, schedule: Schedule.spaced("1 second") }))
+    // Of several replicas that start at once one at a time: two that alter a role together fail.
+    yield* session.query("SELECT pg_advisory_lock(hashtextextended('gatehouse-data-setup', 0))")
     for (const statement of instanceStatements) yield* session.query(statement)
     for (const [role, url] of [
       [ownerRole, databaseUrl],

@@ -12,13 +12,13 @@ import * as dashboard from "#dashboard/service.ts"
 import * as admin from "#admin/service.ts"
 import * as data from "#data/service.ts"
 import * as gateway from "#gateway/service.ts"
-import * as hello from "#hello/service.ts"
 import * as monitor from "#monitor/service.ts"
 import * as scheduler from "#scheduler/service.ts"
 import { realCluster, releaseBadly, startSimulatedCluster } from "./cluster.ts"
 import { demoUsers } from "./demoUsers.ts"
 import { backupKeys } from "./backupKeys.ts"
 import { startIdentityProvider } from "./identityProvider.ts"
+import { microserviceNames, microservices } from "./microservices.ts"
 import { startPostgres } from "./postgres.ts"
 import { socketUrl } from "./postgresDatabases.ts"
 import { sampleDataset } from "./sampleDataset.ts"
@@ -156,8 +156,7 @@ const start = Effect.fnUntraced(function* (
   const overrides = (prefix: string): Env =>
     Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix) && key !== "DATA_DIR"))
 
-  const [monitorPort, dashboardPort, adminPort, schedulerPort, dataPort, helloPort] = yield* Effect.all([
-    freePort,
+  const [monitorPort, dashboardPort, adminPort, schedulerPort, dataPort] = yield* Effect.all([
     freePort,
     freePort,
     freePort,
@@ -165,7 +164,15 @@ const start = Effect.fnUntraced(function* (
     freePort
   ])
   const key = workloadKey(dataDir, "scheduler")
-  const helloKey = workloadKey(dataDir, "hello")
+  const own = yield* Effect.forEach(microserviceNames, (name) =>
+    Effect.map(freePort, (at) => ({
+      name,
+      port: at,
+      url: `http://${loopback}:${at}`,
+      files: workloadKey(dataDir, name),
+      load: microservices[name]
+    }))
+  )
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
     monitor: `http://${loopback}:${monitorPort}`,
@@ -173,9 +180,8 @@ const start = Effect.fnUntraced(function* (
     dashboard: `http://${loopback}:${dashboardPort}`,
     admin: `http://${loopback}:${adminPort}`,
     scheduler: `http://${loopback}:${schedulerPort}`,
-    hello: `http://${loopback}:${helloPort}`,
     schedulerKey: key.publicFile,
-    helloKey: helloKey.publicFile
+    microservices: own.map(({ files, name, url: at }) => ({ name, url: at, key: files.publicFile }))
   })
   const door = yield* serve(
     gateway.make,
@@ -195,7 +201,7 @@ const start = Effect.fnUntraced(function* (
   const cluster = yield* kubeconfig === undefined
     ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })
     : realCluster(kubeconfig)
-  const [hand, watchman, eyes, shelf, pages, sample] = yield* Effect.all(
+  const [hand, watchman, eyes, shelf, pages] = yield* Effect.all(
     [
       serve(
         (settings) => admin.make(settings, { kubernetes: cluster.layer }),
@@ -251,21 +257,26 @@ const start = Effect.fnUntraced(function* (
         dashboard.make,
         { ...common, ...identity, DASHBOARD_ASSETS: web, ...overrides("DASHBOARD_") },
         dashboardPort
-      ),
+      )
+    ],
+    { concurrency: "unbounded" }
+  )
+  const team = yield* Effect.forEach(
+    own,
+    ({ files, load, name, port: at }) =>
       serve(
-        hello.make,
+        async (settings) => (await load()).make(settings),
         {
           ...common,
           ...identity,
-          HELLO_DATABASE_URL: postgres.url("data", "hello"),
+          [`${name.toUpperCase()}_DATABASE_URL`]: postgres.url("data", name),
           GATEWAY_URL: url,
-          WORKLOAD_ID: "hello",
-          WORKLOAD_KEY_FILE: helloKey.privateFile,
-          ...overrides("HELLO_")
+          WORKLOAD_ID: name,
+          WORKLOAD_KEY_FILE: files.privateFile,
+          ...overrides(`${name.toUpperCase()}_`)
         },
-        helloPort
-      )
-    ],
+        at
+      ).pipe(Effect.map((listener) => ({ name, listener }))),
     { concurrency: "unbounded" }
   )
   places.push(
@@ -275,8 +286,11 @@ const start = Effect.fnUntraced(function* (
     ["scheduler", `behind the gateway at /jobs (port ${watchman.port}, internal port ${watchman.internalPort})`],
     ["cluster", cluster.place],
     ["monitor", `behind the gateway at /monitor (port ${eyes.port}, internal port ${eyes.internalPort})`],
-    ["hello", `behind the gateway at /hello (port ${sample.port}, internal port ${sample.internalPort})`],
     ["data service", `behind the gateway at /data (port ${shelf.port}, internal port ${shelf.internalPort})`],
+    ...team.map(({ listener, name }): Platform["places"][number] => [
+      name,
+      `behind the gateway at /${name} (port ${listener.port}, internal port ${listener.internalPort})`
+    ]),
     ["identity provider", `${provider.issuer} (development only: anyone on this machine can be anyone)`],
     ["Postgres", `${postgres.socketDir} (pid ${postgres.pid}${postgres.reused ? ", found running" : ""})`],
     ["data", dataDir]

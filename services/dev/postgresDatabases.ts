@@ -2,6 +2,7 @@
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { instanceStatements, trustedRole } from "#data/migrations/instance.ts"
+import { microserviceNames } from "./microservices.ts"
 import { PostgresFailed } from "./postgresFailed.ts"
 
 /** A database the embedded server holds, each a service's own but `logging`, which three share in schemas of their own. */
@@ -9,13 +10,22 @@ export const databases = ["gateway", "logging", "data"] as const
 export type Database = (typeof databases)[number]
 
 /** A role of the embedded server: one for each service that keeps anything, and two for what data does for its callers. */
-export const roles = ["gateway", "admin", "scheduler", "monitor", "data", "data_query", "data_write", "hello"] as const
+export const roles = [
+  "gateway",
+  "admin",
+  "scheduler",
+  "monitor",
+  "data",
+  "data_query",
+  "data_write",
+  ...microserviceNames
+] as const
 export type Role = (typeof roles)[number]
 
 const loggingSchemas = { admin: "actions", scheduler: "jobs", monitor: "metrics" } as const
 
-/** Services that keep something in the data DB beside what is the data service's. */
-const dataSchemas = { hello: "hello" } as const
+/** The team's own services keep what they have in the data DB, beside what is the data service's. */
+const dataSchemas = Object.fromEntries(microserviceNames.map((name) => [name, name]))
 
 /** A connection URL over the unix socket, as libpq and @effect/sql-pg read it. */
 export const socketUrl = (socketDir: string, database: string, role: string) =>

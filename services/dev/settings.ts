@@ -11,14 +11,13 @@ interface Addresses {
   readonly monitor: string
   readonly data: string
   readonly dashboard: string
-  readonly hello: string
   /** File of the scheduler's public key. */
   readonly schedulerKey: string
-  /** The same of the sample service. */
-  readonly helloKey: string
+  /** The team's own services: where each is, and the file of its public key. */
+  readonly microservices: ReadonlyArray<{ readonly name: string; readonly url: string; readonly key: string }>
 }
 
-/** The sample's own words: who reads it, and who writes into its guest book. */
+/** The sample's words: who reads, and who writes. */
 const greet = [
   { methods: ["GET", "HEAD"], action: "read" },
   { methods: ["POST"], action: "greet" }
@@ -37,9 +36,8 @@ export const developmentSettings = ({
   admin,
   dashboard,
   data,
-  hello,
-  helloKey,
   issuer,
+  microservices,
   monitor,
   scheduler,
   schedulerKey
@@ -68,11 +66,17 @@ export const developmentSettings = ({
       maxBodyBytes: ingestBytes,
       firstByteTimeoutMs: ingestPatience
     },
-    { id: "hello", path: "/hello", upstream: hello, service: "hello", rules: greet }
+    ...microservices.map(({ name, url }) => ({
+      id: name,
+      path: `/${name}`,
+      upstream: url,
+      service: name,
+      rules: greet
+    }))
   ],
   workloads: [
     { id: "scheduler", role: "watchman", identity: { key: { file: schedulerKey } } },
-    { id: "hello", role: "microservice", identity: { key: { file: helloKey } } }
+    ...microservices.map(({ key, name }) => ({ id: name, role: "microservice", identity: { key: { file: key } } }))
   ],
   firstOwner: { provider: "dev", subject: "owner" },
   grants: demoUsers.flatMap(({ id, role }) =>

@@ -1,8 +1,9 @@
 /** Identity providers (spec R6, R20): discovery that retries for ever, and the verified person behind an authorization code; must keep no session and no token. */
-import { Clock, Context, Effect, Layer, Ref, Schedule, Schema } from "effect"
+import { Clock, Context, Effect, Layer, Redacted, Ref, Schedule, Schema } from "effect"
 import { createRemoteJWKSet, customFetch, decodeProtectedHeader, errors as joseErrors, jwtVerify } from "jose"
 import { fetchJson } from "#shared/client.ts"
 import { NotFound, Unavailable } from "#shared/domain/errors.ts"
+import { type Followed, follow } from "#shared/secrets/rotation.ts"
 import { authorizationUrl, type Client, exchangeCode, ExchangeFailed } from "./authorizationCode.ts"
 import type { Vouched } from "./Directory.ts"
 import type { ProviderSettings } from "./settingsFile.ts"
@@ -26,7 +27,8 @@ export class IdTokenRefused extends Schema.TaggedError<IdTokenRefused>()("IdToke
 /** A provider with the secrets it needs, as configuration gives it. */
 export interface ProviderConfig {
   readonly settings: ProviderSettings
-  readonly clientSecret: string
+  /** Followed, where it comes from a file or a store: a new one is used from the next login on. */
+  readonly clientSecret: Redacted.Redacted
 }
 
 /** What a login attempt remembers until the browser comes back. */
@@ -169,14 +171,18 @@ const makeProviders = (configs: ReadonlyArray<ProviderConfig>, publicUrl: string
   Effect.gen(function* () {
     const providers = new Map<
       string,
-      { readonly config: ProviderConfig; readonly endpoints: Ref.Ref<Endpoints | undefined> }
+      {
+        readonly config: ProviderConfig
+        readonly clientSecret: Followed
+        readonly endpoints: Ref.Ref<Endpoints | undefined>
+      }
     >()
     for (const config of configs) {
       const { settings } = config
       const endpoints = yield* Ref.make<Endpoints | undefined>(
         settings.kind === "github" ? githubEndpoints(settings) : undefined
       )
-      providers.set(settings.id, { config, endpoints })
+      providers.set(settings.id, { config, clientSecret: yield* follow(config.clientSecret), endpoints })
       const issuer = issuerOf(settings)
       if (issuer === undefined) continue
       yield* discover(issuer).pipe(
@@ -202,7 +208,8 @@ const makeProviders = (configs: ReadonlyArray<ProviderConfig>, publicUrl: string
       if (endpoints === undefined) {
         return yield* new Unavailable({ dependency: `the identity provider "${id}"`, retryAfterSeconds: 5 })
       }
-      const { settings, clientSecret } = provider.config
+      const { settings } = provider.config
+      const clientSecret = Redacted.value(provider.clientSecret.current())
       const client: Client = {
         clientId: settings.clientId,
         clientSecret,

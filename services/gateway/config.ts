@@ -96,6 +96,7 @@ export const readGatewayFile = (
     return { settings, workloads, hash: createHash("sha256").update(hash).update(keys).digest("hex") }
   })
 
+/** Of a file or the store of secrets it is one that can be followed. */
 const clientSecret = (provider: ProviderSettings, env: Env) =>
   Effect.gen(function* () {
     const { clientSecret: reference, id } = provider
@@ -103,14 +104,19 @@ const clientSecret = (provider: ProviderSettings, env: Env) =>
     if ("env" in reference) {
       const value = env[reference.env]
       if (value === undefined || value === "") return yield* invalid(`the variable ${reference.env} is not set`)
-      return value
+      return Redacted.make(value)
     }
-    const value = yield* Effect.try({
-      try: () => readFileSync(reference.file, "utf8").trimEnd(),
-      catch: () => invalid(`the file ${reference.file} cannot be read`)
-    })
-    if (value === "") return yield* invalid(`the file ${reference.file} is empty`)
-    return value
+    const store = Object.fromEntries(Object.entries(env).filter(([key]) => /^SECRETS(?:_|$)/u.test(key)))
+    const named = "file" in reference ? { CLIENT_SECRET_FILE: reference.file } : { CLIENT_SECRET_REF: reference.ref }
+    const found = yield* readConfig(secret("CLIENT_SECRET"), { ...store, ...named }, []).pipe(
+      Effect.mapError(({ detail }) =>
+        invalid("file" in reference ? `the file ${reference.file} cannot be read` : detail)
+      )
+    )
+    if (Redacted.value(found) === "") {
+      return yield* invalid("file" in reference ? `the file ${reference.file} is empty` : `${reference.ref} is empty`)
+    }
+    return found
   })
 
 /** The configuration, or the first key that is wrong. */

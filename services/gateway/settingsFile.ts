@@ -3,6 +3,7 @@ import { Result, Schema } from "effect"
 import { parseDocument } from "yaml"
 import { ActionPattern, Environment, EnvironmentPattern, RoleName } from "#shared/domain/rights.ts"
 import { invalidInput } from "#shared/problem.ts"
+import { parseReference, referenceShape } from "#shared/secrets/reference.ts"
 import { canonicalTarget, isWithin, optionalCharacters } from "./canonicalPath.ts"
 
 const name = Schema.String.check(
@@ -21,9 +22,14 @@ const origin = Schema.String.check(
   Schema.makeFilter((text: string) => (isHttp(text) && new URL(text).origin === text) || "must be an http(s) origin")
 )
 
-/** A secret by reference: the file is usually a mounted Secret. Never a value in this file. */
+/** A secret by reference: a file is usually a mounted Secret, `ref` is of the store of secrets. Never a value in this file. */
 const SecretReference = Schema.Union([
   Schema.Struct({ file: Schema.NonEmptyString }),
+  Schema.Struct({
+    ref: Schema.String.check(
+      Schema.makeFilter((text: string) => parseReference(text) !== undefined || `must be ${referenceShape}`)
+    )
+  }),
   Schema.Struct({ env: Schema.NonEmptyString })
 ])
 

@@ -1,5 +1,5 @@
 /** Secrets that Kubernetes mounts as files: read anew each time, so that the kubelet's swap of a whole Secret is seen at once; must write nothing. */
-import { readFile, realpath, stat } from "node:fs/promises"
+import { readFileSync, realpathSync, statSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { Duration, Effect, Redacted } from "effect"
 import { type SecretFailure, SecretForbidden, SecretNotFound, SecretStoreUnavailable } from "./failures.ts"
@@ -29,12 +29,12 @@ const failureOf = (store: string, reference: string, error: unknown): SecretFail
 /** A file that is no secret's: a folder, a pipe that would never end, too much. */
 const unfit = Symbol("unfit")
 
-const readOnce = async (path: string) => {
+const readOnce = (path: string) => {
   // Through the links once, so that text and version are of the same swap.
-  const real = await realpath(path)
-  const found = await stat(real)
+  const real = realpathSync(path)
+  const found = statSync(real)
   if (!found.isFile() || found.size > maxBytes) return unfit
-  const text = await readFile(real, "utf8")
+  const text = readFileSync(real, "utf8")
   const folder = basename(dirname(real))
   // The kubelet's folders are named after the time they were made; a plain file has that of its last change.
   return { text, version: folder.startsWith("..") ? folder : String(found.mtimeMs) }
@@ -46,7 +46,7 @@ export const readSecretFile = (
   store: string,
   reference: string
 ): Effect.Effect<Secret, SecretFailure> => {
-  const once = Effect.tryPromise({
+  const once = Effect.try({
     try: () => readOnce(path),
     catch: (error) => failureOf(store, reference, error)
   })

@@ -1,7 +1,6 @@
 /** One environment as real pods of the image just built, used through nginx by people whom an identity provider vouches for, through outages and a reboot; must apply nothing but what is shipped. */
 import { afterAll, beforeAll, expect } from "bun:test"
 import { readFileSync } from "node:fs"
-import { totalmem } from "node:os"
 import { exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { JobPage } from "#shared/api/scheduler.ts"
 import { Schema } from "effect"
@@ -10,12 +9,13 @@ import {
   allReady,
   applyAgain,
   originOf,
+  restarts,
   runStrangers,
   unready,
   workloadsOf
 } from "#test/cluster/deployment/environment.ts"
 import { differences, type Environment, shippedOverlay, site, testOverlay } from "#test/cluster/deployment/manifests.ts"
-import { publicAddress } from "#test/cluster/deployment/edge.ts"
+import { publicAddress, unknownHost } from "#test/cluster/deployment/edge.ts"
 import { peopleOf, usersOf } from "#test/cluster/deployment/people.ts"
 import { noPostgresImage } from "#test/cluster/deployment/postgresImage.ts"
 import { podsOf, reached } from "#test/cluster/deployment/reach.ts"
@@ -43,7 +43,7 @@ describe("an environment on a real node", () => {
   let owner: Person
 
   beforeAll(async () => {
-    deployed = await deploy(cluster, [environment])
+    deployed = await deploy(cluster, environments)
     overlay = deployed.overlays.get(environment)!
   }, 300_000)
   afterAll(async () => {
@@ -68,10 +68,14 @@ describe("an environment on a real node", () => {
     }
   })
 
-  test("has every pod ready", async () => {
+  test("has every pod ready, in three of them beside each other", async () => {
     expect(workloadsOf(overlay).length).toBeGreaterThan(9)
-    await allReady(cluster, environment)
-  })
+    for (const each of environments) await allReady(cluster, each, 240)
+    for (const each of environments) {
+      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
+      expect([each, answer.status]).toEqual([each, 401])
+    }
+  }, 300_000)
 
   test("lets a person in through nginx by single sign-on, who reads the node's own metrics", async () => {
     const anonymous = await deployed.edge.fetch(`${origin}/monitor/host`)
@@ -80,13 +84,12 @@ describe("an environment on a real node", () => {
     expect(await owner.get("/auth/me")).toMatchObject({ environment })
     const memory = Number(/^MemTotal:\s+(\d+) kB/mu.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) * 1024
     expect(JSON.stringify(await owner.get("/monitor/host"))).toContain(String(memory))
-    expect(memory).toBe(totalmem())
+    const job = await owner.post("/jobs", { kind: "retention", payload: {} })
+    expect(job.status).toBe(201)
   })
 
-  test("refuses a name that no Ingress has, and a host that is another's", async () => {
-    expect((await deployed.edge.fetch("https://gate.elsewhere.example.org/").catch(() => undefined))?.status).not.toBe(
-      200
-    )
+  test("answers by the Ingress's name alone", async () => {
+    expect((await deployed.edge.fetch(`https://${unknownHost}/`)).status).toBe(404)
   })
 
   test("is not changed by a second apply", async () => {
@@ -94,84 +97,6 @@ describe("an environment on a real node", () => {
     expect(after).toEqual(before)
     expect(before.size).toBeGreaterThan(60)
   })
-
-  test("finds, proposes, undoes and verifies a release that crashes", async () => {
-    // The same pods with the story's patience, as its rules would else take half an hour.
-    const set = (name: string) =>
-      cluster.kubectl([
-        "-n",
-        environment,
-        "set",
-        "env",
-        `deployment/${name}`,
-        ...Object.entries(quickPatience)
-          .filter(([key]) => key.startsWith(name.toUpperCase()))
-          .map(([key, value]) => `${key}=${value}`)
-      ])
-    await Promise.all([set("admin"), set("scheduler")])
-    await allReady(cluster, environment)
-    const told = await play({
-      origin,
-      way: deployed.way,
-      namespace: environment,
-      name: "checkout",
-      goodImage: deployed.images.good,
-      badImage: deployed.images.crash
-    })
-    expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
-    expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
-    expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
-  }, 300_000)
-
-  const state = async () => ({
-    users: (await usersOf(owner)).map(({ id }) => id).sort(),
-    actions: await owner.get("/admin/actions/verify"),
-    jobs: new Set(await jobIds(owner))
-  })
-
-  const nodeIs = (status: "True" | "Unknown") =>
-    eventually(`the node's readiness is ${status}`, async () => {
-      const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-      return (await cluster.kubectl(["get", "node", nodeName, "-o", path])) === status
-    })
-
-  test("serves on while the kubelet is away, and has every pod ready when it is back", async () => {
-    const before = await state()
-    await cluster.stopKubelet()
-    try {
-      await nodeIs("Unknown")
-      expect(await owner.get("/auth/me")).toMatchObject({ environment })
-    } finally {
-      await cluster.startKubelet()
-    }
-    await nodeIs("True")
-    await allReady(cluster, environment)
-    const after = await state()
-    expect(after.users).toEqual(before.users)
-    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
-  })
-
-  test("comes back by itself from a reboot of the node, with nothing lost", async () => {
-    const before = await state()
-    expect(before.users.length).toBeGreaterThan(3)
-    expect(before.jobs.size).toBeGreaterThan(0)
-    await cluster.rebootNode()
-    await eventually("the outage is seen", async () => (await unready(cluster, environment)).length > 0)
-    await allReady(cluster, environment)
-    const after = await eventually("the gateway answers", state)
-    expect(after.users).toEqual(before.users)
-    expect(after.actions).toEqual(before.actions)
-    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
-  })
-
-  test("stands beside two others", async () => {
-    for (const other of others) await deployed.add(other)
-    for (const other of others) await allReady(cluster, other, 240)
-    for (const each of environments) {
-      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
-      expect([each, answer.status]).toEqual([each, 401])
-    }
-  }, 300_000)
 
   test("security: real pods of three environments reach what the matrix allows, and nothing else", async () => {
     const monitoring = environments.map((name) => `${name}-monitoring`)
@@ -223,4 +148,73 @@ describe("an environment on a real node", () => {
       expect([other, await exchange(other, "dev", `gateway.${other}`)]).toEqual([other, 400])
     }
   })
+
+  test("finds, proposes, undoes and verifies a release that crashes", async () => {
+    // The same pods with the story's patience, as its rules would else take half an hour.
+    const set = (name: string) =>
+      cluster.kubectl([
+        "-n",
+        environment,
+        "set",
+        "env",
+        `deployment/${name}`,
+        ...Object.entries(quickPatience)
+          .filter(([key]) => key.startsWith(name.toUpperCase()))
+          .map(([key, value]) => `${key}=${value}`)
+      ])
+    await Promise.all([set("admin"), set("scheduler")])
+    await allReady(cluster, environment)
+    const told = await play({
+      origin,
+      way: deployed.way,
+      namespace: environment,
+      name: "checkout",
+      goodImage: deployed.images.good,
+      badImage: deployed.images.crash
+    })
+    expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
+    expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
+    expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
+  }, 300_000)
+
+  const state = async () => ({
+    users: (await usersOf(owner)).map(({ id }) => id).sort(),
+    actions: await owner.get("/admin/actions/verify"),
+    jobs: new Set(await jobIds(owner))
+  })
+
+  const nodeIs = (status: "True" | "Unknown") =>
+    eventually(`the node's readiness is ${status}`, async () => {
+      const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+      return (await cluster.kubectl(["get", "node", nodeName, "-o", path])) === status
+    })
+
+  test("goes on as it was when the kubelet was away, with nothing started anew and nothing lost", async () => {
+    const [before, starts] = [await state(), await restarts(cluster, environment)]
+    await cluster.stopKubelet()
+    try {
+      await nodeIs("Unknown")
+    } finally {
+      await cluster.startKubelet()
+    }
+    await nodeIs("True")
+    await allReady(cluster, environment)
+    const after = await eventually("the gateway answers", state)
+    expect(after.users).toEqual(before.users)
+    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
+    expect(await restarts(cluster, environment)).toEqual(starts)
+  })
+
+  test("comes back by itself from a reboot of the node, with nothing lost", async () => {
+    const before = await state()
+    expect(before.users.length).toBeGreaterThan(3)
+    expect(before.jobs.size).toBeGreaterThan(0)
+    await cluster.rebootNode()
+    await eventually("the outage is seen", async () => (await unready(cluster, environment)).length > 0)
+    for (const each of environments) await allReady(cluster, each, 240)
+    const after = await eventually("the gateway answers", state)
+    expect(after.users).toEqual(before.users)
+    expect(after.actions).toEqual(before.actions)
+    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
+  }, 300_000)
 })

@@ -66,7 +66,7 @@ test("secrets come from files too, without their last line end", () => {
   })
   if (Result.isFailure(result)) throw result.failure
   expect(Redacted.value(result.success.secret)).toBe(secret)
-  expect(result.success.providers[0]!.clientSecret).toBe("from the file")
+  expect(Redacted.value(result.success.providers[0]!.clientSecret)).toBe("from the file")
 })
 
 const workloadPair = generateKeyPairSync("ec", { namedCurve: "P-256" })

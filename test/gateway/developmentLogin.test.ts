@@ -41,9 +41,8 @@ beforeAll(async () => {
       dashboard: echo.url,
       admin: echo.url,
       scheduler: echo.url,
-      hello: echo.url,
       schedulerKey: workloadKey(folder, "scheduler").publicFile,
-      helloKey: workloadKey(folder, "hello").publicFile
+      microservices: [{ name: "hello", url: echo.url, key: workloadKey(folder, "hello").publicFile }]
     })
   })
 })

@@ -5,9 +5,11 @@ import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
 import { Result, Schema } from "effect"
 import { parse } from "yaml"
-import { at, listAt, numberAt, textAt, textsAt } from "#shared/kubernetes/fields.ts"
+import { at, fieldsOf, listAt, numberAt, textAt, textsAt } from "#shared/kubernetes/fields.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { quantityOf } from "#shared/kubernetes/quantity.ts"
+import { microserviceNames } from "#dev/microservices.ts"
+import { developmentSettings } from "#dev/settings.ts"
 import { parseSettings } from "#gateway/settingsFile.ts"
 import { initialSecrets } from "#install/initialSecrets.ts"
 import { skipUnless } from "#test/shared/skip.ts"
@@ -195,6 +197,18 @@ rendered.describe("the gateway's settings", () => {
         expect(listAt(service, "spec", "ports").map((one) => numberAt(one, "port"))).toContain(Number(port))
       }
     }
+  })
+
+  test("have the routes of the development platform, by other addresses", () => {
+    const addresses = { admin: "", dashboard: "", data: "", monitor: "", scheduler: "" }
+    const microservices = microserviceNames.map((name) => ({ name, url: "", key: "" }))
+    const { routes, workloads } = developmentSettings({ ...addresses, issuer: "", schedulerKey: "", microservices })
+    const shipped: unknown = parse(settingsText("prod"))
+    const without = (route: unknown) => ({ ...fieldsOf(route), upstream: "" })
+    expect(listAt(shipped, "routes").map(without)).toEqual(routes)
+    expect(listAt(shipped, "workloads").map((one) => [textAt(one, "id"), textAt(one, "role")])).toEqual(
+      workloads.map(({ id, role }) => [id, role])
+    )
   })
 
   test("differ between environments in names alone", () => {

@@ -75,9 +75,10 @@ describe("under deno serve", () => {
         dashboard: "http://127.0.0.1:1",
         admin: "http://127.0.0.1:1",
         scheduler: "http://127.0.0.1:1",
-        hello: `http://127.0.0.1:${helloPort}`,
         schedulerKey: workloadKey(folder, "scheduler").publicFile,
-        helloKey: workloadKey(folder, "hello").publicFile
+        microservices: [
+          { name: "hello", url: `http://127.0.0.1:${helloPort}`, key: workloadKey(folder, "hello").publicFile }
+        ]
       })
     )
     const gatewayDatabase = await freshDatabase("gateway")

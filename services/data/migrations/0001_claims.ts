@@ -108,6 +108,11 @@ const publish = `CREATE FUNCTION gw.publish() RETURNS void LANGUAGE plpgsql SET 
           THEN NOT has_sequence_privilege('data_write', c.oid, 'USAGE') END LOOP
       EXECUTE format('GRANT USAGE ON SEQUENCE %s TO data_write', one.sequence);
     END LOOP;
+    FOR one IN SELECT p.oid::regprocedure AS signature FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE NOT p.prosecdef AND p.proowner = 'data'::regrole AND n.nspname NOT IN ('gw', 'public')
+          AND NOT (has_function_privilege('data_query', p.oid, 'EXECUTE') AND has_function_privilege('data_write', p.oid, 'EXECUTE')) LOOP
+      EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO data_query, data_write', one.signature);
+    END LOOP;
     -- A function with its owner's rights would read past the policies for whoever calls it.
     FOR one IN SELECT p.oid::regprocedure AS signature FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE p.prosecdef AND p.proowner = 'data'::regrole AND n.nspname <> 'gw'
@@ -156,5 +161,6 @@ export const claimsAndDatasets = statements(
   protect,
   relations,
   publish,
-  "REVOKE EXECUTE ON FUNCTION gw.protect, gw.publish FROM PUBLIC"
+  "REVOKE EXECUTE ON FUNCTION gw.protect, gw.publish FROM PUBLIC",
+  "GRANT EXECUTE ON FUNCTION gw.claims, gw.tenants, gw.every_tenant TO data_query, data_write"
 )

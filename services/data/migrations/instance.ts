@@ -93,6 +93,8 @@ export const instanceStatements: ReadonlyArray<string> = [
     EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO ${writeRole}', current_database());
   END $$`,
   "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+  // A function of an author's is nobody's before the service has looked at whose rights it runs with.
+  `ALTER DEFAULT PRIVILEGES FOR ROLE ${ownerRole} REVOKE EXECUTE ON ROUTINES FROM PUBLIC`,
   `CREATE SCHEMA IF NOT EXISTS gw AUTHORIZATION ${ownerRole}`,
   `DO $$ DECLARE one record; BEGIN
     FOR one IN ${takenFromPublic} LOOP

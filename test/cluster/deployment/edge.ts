@@ -14,6 +14,8 @@ import { issuer, type Manifest, objectsOf } from "./manifests.ts"
 
 /** Of the networks for documentation (RFC 5737): public to every policy, and nobody's. */
 export const publicAddress = "203.0.113.10"
+/** A name that leads here and that no Ingress has. */
+export const unknownHost = "gate.elsewhere.example.org"
 const providerHost = new URL(issuer).host
 
 interface Ingress extends Manifest {
@@ -140,7 +142,7 @@ export const startEdge = async (cluster: Cluster, options: EdgeOptions): Promise
   const providerBlock = serverBlock(providerHost, writeCertificate(providerHost), [
     ["/", `127.0.0.1:${provider.port}`]
   ]).replace("127.0.0.1:EDGE", `${publicAddress}:443`)
-  const unknown = writeCertificate("unknown.invalid")
+  const unknown = writeCertificate(unknownHost)
 
   const configuration = join(folder, "nginx.conf")
   const blocks = new Map<string, string>()

@@ -69,22 +69,6 @@ const madeSecrets = (cluster: Cluster, environment: Environment): string => {
   return stdout.toString()
 }
 
-/**
- * Waits until the API server lets an environment in. Where all bindings with parameters of a kind were deleted and made
- * again, as another suite may have done, it never does until it is started anew (kubernetes/kubernetes#130887).
- */
-const policiesHaveParameters = async (cluster: Cluster, overlay: string): Promise<void> => {
-  const tried = () => apply(cluster, overlay, ["--dry-run=server"])
-  try {
-    await eventually("the admission policies know their parameters", tried, 10)
-  } catch (error) {
-    if (!String(error).includes("no params found")) throw error
-    await cluster.stopApiServer()
-    await cluster.startApiServer()
-    await eventually("the admission policies know their parameters", tried, 30)
-  }
-}
-
 /** Applies one environment and gives what was applied. Its pods take their time: `allReady` waits for them. */
 export const applyEnvironment = async (
   cluster: Cluster,
@@ -104,7 +88,6 @@ export const applyEnvironment = async (
   await cluster.kubectl(["create", "-f", "-"], { stdin: `${secrets}\n---\n${tls}` })
   await apply(cluster, volumes(cluster, environment))
   const overlay = await testOverlay(cluster, environment, site)
-  await policiesHaveParameters(cluster, overlay)
   await apply(cluster, overlay)
   await edge.serve(overlay)
   return overlay
@@ -169,6 +152,26 @@ export const unready = async (cluster: Cluster, environment: Environment): Promi
     .flat()
     .filter((workload) => !complete(workload) && isWritten(workload))
     .map(({ metadata }) => metadata.name)
+}
+
+/** How often the containers of an environment were started anew, by pod. */
+export const restarts = async (
+  cluster: Cluster,
+  environment: Environment
+): Promise<Readonly<Record<string, number>>> => {
+  const text = await cluster.kubectl(["-n", environment, "get", "pods", "-o", "json"])
+  const { items } = JSON.parse(text) as {
+    readonly items: ReadonlyArray<{
+      readonly metadata: { readonly name: string }
+      readonly status: { readonly containerStatuses?: ReadonlyArray<{ readonly restartCount: number }> }
+    }>
+  }
+  return Object.fromEntries(
+    items.map(({ metadata, status }) => [
+      metadata.name,
+      (status.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0)
+    ])
+  )
 }
 
 /** Waits until every pod of the environment is ready. */
@@ -267,10 +270,7 @@ const namespaces = ["prod", "nightly", "dev"].flatMap((name) => [name, `${name}-
 
 const around = [...namespaces, "edge", "sso"]
 
-/**
- * Takes every environment away; returns when it is gone. What is the cluster's stays: it says nothing of other namespaces, and
- * admission policies that are deleted and made again do not find their parameters any more.
- */
+/** Takes every environment away; returns when it is gone. What is the cluster's stays, as it says nothing of other namespaces. */
 export const removeEnvironments = async (cluster: Cluster): Promise<void> => {
   const gone = ["--ignore-not-found", "--wait=false"]
   await cluster.kubectl(["delete", "namespace", ...around, ...gone])

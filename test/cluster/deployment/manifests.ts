@@ -23,9 +23,6 @@ const render = (cluster: Pick<Cluster, "kubectl">, folder: string) =>
 export const shippedOverlay = (cluster: Pick<Cluster, "kubectl">, environment: Environment): Promise<string> =>
   render(cluster, `kustomize/overlays/${environment}`)
 
-export const clusterObjects = (cluster: Pick<Cluster, "kubectl">): Promise<string> =>
-  render(cluster, "kustomize/cluster")
-
 /** What whoever installs it fills in: where the API server listens, and who tells who people are. */
 export interface Site {
   readonly apiServer: string
@@ -41,6 +38,10 @@ const replaced = (text: string, from: string, to: string) => {
   if (!text.includes(from)) throw new Error(`the overlay does not name ${from}`)
   return text.replaceAll(from, to)
 }
+
+/** What is the cluster's, as it is shipped but for the API server's address. */
+export const clusterObjects = async (cluster: Pick<Cluster, "kubectl" | "nodeAddress">): Promise<string> =>
+  replaced(await render(cluster, "kustomize/cluster"), shippedSite.apiServer, `${site(cluster).apiServer}/32`)
 
 /** The same with the images and addresses of the tests' node. */
 export const testOverlay = async (

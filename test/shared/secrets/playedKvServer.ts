@@ -11,8 +11,8 @@ interface Version {
 export interface PlayedKvServer extends KvTarget {
   /** Requests by kind since the last `forgetCounts`. */
   readonly counts: { logins: number; renewals: number; reads: number }
-  /** What the next answers are like: seconds that tokens live, and what is answered instead of anything. */
-  readonly behaviour: { lease: number; renewable: boolean; instead: Response | undefined }
+  /** What the next answers are like: seconds that tokens live, what is answered instead of anything, and who is told of a request. */
+  readonly behaviour: { lease: number; renewable: boolean; instead: Response | undefined; onAsked: () => void }
   /** Another certificate authority's file: what it signs is not this server. */
   readonly otherCaFile: string
   /** Takes the server away and brings it back at the same address. */
@@ -29,7 +29,7 @@ export const playKvServer = (): PlayedKvServer => {
   const secrets = new Map<string, Array<Version>>()
   const tokens = new Set<string>()
   const counts = { logins: 0, renewals: 0, reads: 0 }
-  const behaviour: PlayedKvServer["behaviour"] = { lease: 3600, renewable: true, instead: undefined }
+  const behaviour: PlayedKvServer["behaviour"] = { lease: 3600, renewable: true, instead: undefined, onAsked: () => {} }
   let sealed = false
 
   const auth = (token: string) =>
@@ -58,6 +58,7 @@ export const playKvServer = (): PlayedKvServer => {
   }
 
   const answer = (request: Request): Response | Promise<Response> => {
+    behaviour.onAsked()
     if (behaviour.instead !== undefined) return behaviour.instead.clone()
     if (sealed) return errors(503, "Vault is sealed")
     const { pathname, searchParams } = new URL(request.url)
