@@ -12,10 +12,11 @@ const invalid = (key: string, detail: string) =>
 const optionalSecret = (key: string): Config.Config<Redacted.Redacted | undefined> =>
   Config.all({
     value: Config.Redacted(key).pipe(Config.withDefault(undefined)),
-    file: Config.String(`${key}_FILE`).pipe(Config.withDefault(undefined))
+    file: Config.String(`${key}_FILE`).pipe(Config.withDefault(undefined)),
+    reference: Config.String(`${key}_REF`).pipe(Config.withDefault(undefined))
   }).pipe(
-    Config.mapEffect(({ file, value }) =>
-      file === undefined && value === undefined ? Effect.succeed(undefined) : secret(key)
+    Config.mapEffect((found) =>
+      Object.values(found).every((one) => one === undefined) ? Effect.succeed(undefined) : secret(key)
     )
   )
 
