@@ -82,7 +82,12 @@ export const backupConfig = Config.all({
       if (recovery === key.recipient) {
         return yield* invalid("SCHEDULER_BACKUP_RECOVERY_RECIPIENT", "must be another key than this server's")
       }
-      return { ...rest, folder, maker: { urls, identity: key.identity, recipients: [key.recipient, recovery] } }
+      const databases = (["gateway", "logging", "data"] as const).filter((name) => urls[name] !== undefined)
+      return {
+        ...rest,
+        folder,
+        maker: { databases, urls, identity: key.identity, recipients: [key.recipient, recovery] }
+      }
     })
   )
 )
