@@ -43,7 +43,7 @@ describe("an environment on a real node", () => {
   let owner: Person
 
   beforeAll(async () => {
-    deployed = await deploy(cluster, environments)
+    deployed = await deploy(cluster, [environment])
     overlay = deployed.overlays.get(environment)!
   }, 300_000)
   afterAll(async () => {
@@ -68,14 +68,10 @@ describe("an environment on a real node", () => {
     }
   })
 
-  test("has every pod ready, in three of them beside each other", async () => {
+  test("has every pod ready", async () => {
     expect(workloadsOf(overlay).length).toBeGreaterThan(9)
-    for (const each of environments) await allReady(cluster, each, 240)
-    for (const each of environments) {
-      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
-      expect([each, answer.status]).toEqual([each, 401])
-    }
-  }, 300_000)
+    await allReady(cluster, environment)
+  })
 
   test("lets a person in through nginx by single sign-on, who reads the node's own metrics", async () => {
     const anonymous = await deployed.edge.fetch(`${origin}/monitor/host`)
@@ -97,6 +93,18 @@ describe("an environment on a real node", () => {
     expect(after).toEqual(before)
     expect(before.size).toBeGreaterThan(60)
   })
+
+  test("stands beside two others", async () => {
+    // One after the other: twenty pods that start at once are in each other's way on two cores.
+    for (const other of others) {
+      await deployed.add(other)
+      await allReady(cluster, other, 240)
+    }
+    for (const each of environments) {
+      const answer = await deployed.edge.fetch(`${originOf(each)}/auth/me`)
+      expect([each, answer.status]).toEqual([each, 401])
+    }
+  }, 500_000)
 
   test("security: real pods of three environments reach what the matrix allows, and nothing else", async () => {
     const monitoring = environments.map((name) => `${name}-monitoring`)

@@ -22,17 +22,19 @@ export const dataFolder = () => {
 interface More {
   readonly env?: Readonly<Record<string, string>>
   readonly args?: ReadonlyArray<string>
+  /** Another tree than this one. */
+  readonly root?: string
 }
 
 /** Starts the platform and waits for its "ready", or for its end, whichever comes first. */
 export const startPlatformProcess = async (
   dataDir: string,
   port?: number,
-  { args = [], env = {} }: More = {}
+  { args = [], env = {}, root = join(import.meta.dir, "../..") }: More = {}
 ): Promise<PlatformProcess> => {
   const at = port ?? (await freePorts())
   const child = Bun.spawn([process.execPath, "services/cli.ts", "dev", ...args], {
-    cwd: join(import.meta.dir, "../.."),
+    cwd: root,
     env: { ...process.env, PORT: String(at), DATA_DIR: dataDir, LOG_LEVEL: "Info", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })

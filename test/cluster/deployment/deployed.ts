@@ -28,6 +28,7 @@ export interface Deployed {
   readonly images: typeof images
   /** What was applied, by environment. */
   readonly overlays: Map<Environment, string>
+  readonly add: (environment: Environment) => Promise<void>
   readonly remove: () => Promise<void>
 }
 
@@ -74,5 +75,5 @@ export const deploy = async (cluster: Cluster, environments: ReadonlyArray<Envir
     await remove()
     throw error
   }
-  return { edge, way: { provider: providerId, fetch: edge.fetch }, images, overlays, remove }
+  return { edge, way: { provider: providerId, fetch: edge.fetch }, images, overlays, add, remove }
 }

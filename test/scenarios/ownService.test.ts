@@ -1,0 +1,66 @@
+/** "Your own service in ten minutes" as the README tells it: its blocks are run, word for word, in a copy of the tree. */
+import { afterAll, beforeAll, expect } from "bun:test"
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { skipUnless } from "#test/shared/skip.ts"
+import { dataFolder, type PlatformProcess, startPlatformProcess } from "./platformProcess.ts"
+
+const { describe, test } = skipUnless(Bun.which("curl") !== null, "no curl on this machine")
+
+const root = join(import.meta.dir, "../..")
+const section = /^## Your own service in ten minutes\n([\s\S]*?)^## /mu.exec(
+  readFileSync(join(root, "README.md"), "utf8")
+)?.[1]
+const blocks = [...(section ?? "").matchAll(/^```sh\n([\s\S]*?)^```$/gmu)].map(([, text]) => text!)
+
+/** Everything that a start reads; packages are those of this checkout. */
+const copyTree = (): string => {
+  const copy = mkdtempSync(join(tmpdir(), "gatehouse-own-"))
+  for (const part of ["package.json", "bun.lock", "bunfig.toml", "tsconfig.json", "services", "shared"]) {
+    cpSync(join(root, part), join(copy, part), { recursive: true })
+  }
+  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
+  return copy
+}
+
+describe("a service of one's own", () => {
+  const folder = dataFolder()
+  const copy = copyTree()
+  let platform: PlatformProcess | undefined
+
+  const run = (script: string) => {
+    const { exitCode, stderr, stdout } = Bun.spawnSync(["sh", "-eu", "-c", script], { cwd: copy })
+    if (exitCode !== 0) throw new Error(`the README's block fails: ${stderr.toString()}`)
+    return stdout.toString()
+  }
+
+  beforeAll(async () => {
+    expect(blocks[1]).toBe("npm start\n")
+    run(blocks[0]!)
+    platform = await startPlatformProcess(folder.path, undefined, { root: copy })
+  })
+  afterAll(async () => {
+    platform?.signal("SIGTERM")
+    await platform?.exited
+    folder.remove()
+    rmSync(copy, { recursive: true, force: true })
+  })
+
+  test("is behind the gateway beside the sample", () => {
+    const output = platform!.output()
+    expect(output).toContain("behind the gateway at /orders")
+    expect(output).toContain("behind the gateway at /hello")
+  })
+
+  test("answers 401 to a stranger, 403 to who has no right, and its owner", () => {
+    const [unknown, forbidden, ...answers] = run(
+      blocks[2]!.replaceAll("http://localhost:8080", platform!.origin)
+    ).split("\n")
+    expect([unknown, forbidden]).toEqual(["401", "403"])
+    const told = answers.join("\n")
+    expect(told).toMatch(/"greeting":"Hello, [^"]+!"/u)
+    expect(told).toContain('"roles":["owner"]')
+    expect(told.split('"text":"my first"')).toHaveLength(3)
+  })
+})
