@@ -16,7 +16,7 @@ import { join } from "node:path"
 import { isAlive, thisProcess } from "#test/cluster/alive.ts"
 
 /** Go modules below test/cluster, each built to one program of the same name. */
-export type Module = "controlplane" | "dns" | "supervisor" | "workload"
+export type Module = "controlplane" | "dns" | "secretstore" | "supervisor" | "workload"
 
 const days = 24 * 60 * 60 * 1000
 /** A build that nothing used for so long makes room. */
@@ -69,8 +69,9 @@ const linkFlags = (module: Module) => ["-s", "-w", ...(module === "controlplane"
 const contentHash = (module: Module, version: string) => {
   const folder = join(import.meta.dir, module)
   const hash = createHash("sha256").update(`${version}\n${linkFlags(module)}\n`)
-  for (const name of readdirSync(folder).sort()) {
-    if (/\.go$|^go\.(mod|sum)$/u.test(name)) hash.update(`${name}\n`).update(readFileSync(join(folder, name)))
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" }).sort()) {
+    if (/(?:\.go|(?:^|\/)go\.(?:mod|sum))$/u.test(name))
+      hash.update(`${name}\n`).update(readFileSync(join(folder, name)))
   }
   return hash.digest("hex").slice(0, 16)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/hashicorp/go-hclog"
 	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
 )
 
@@ -22,3 +23,5 @@ func (*Wrapper) SetConfig(context.Context, ...wrapping.Option) (*wrapping.Wrappe
 }
 
 func WithDisallowEnvVars(with bool) wrapping.Option { return wrapping.WithDisallowEnvVars(with) }
+
+func WithLogger(hclog.Logger) wrapping.Option { return func() interface{} { return nil } }
