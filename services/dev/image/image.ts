@@ -1,13 +1,16 @@
 /** The image of every service, from sources to an archive; the same sources on the same machine give the same bytes. Must publish nothing. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { buildDashboard } from "#dashboard/build.ts"
-import packageFile from "../../../package.json" with { type: "json" }
 import { compile } from "./binary.ts"
 import { type ImageArchive, imageArchive } from "./ociLayout.ts"
 import { binaryPath, environment, rootfs, user } from "./rootfs.ts"
 import type { Entry } from "./tar.ts"
+
+const packageFile = JSON.parse(readFileSync(resolve(import.meta.dir, "../../../package.json"), "utf8")) as Readonly<
+  Record<"description" | "license" | "version", string>
+>
 
 export const repository = "gatehouse.local/gatehouse"
 

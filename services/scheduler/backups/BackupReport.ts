@@ -12,10 +12,8 @@ export class BackupReport extends Context.Service<
     readonly measure: Effect.Effect<void>
   }
 >()("gatehouse/scheduler/BackupReport") {
-  static readonly layer = Layer.effect(
-    BackupReport,
-    Effect.suspend(() => makeReport)
-  )
+  /** `expected` are the databases that this process backs up: one without any backup counts as never restorable. */
+  static readonly layer = (expected: ReadonlyArray<BackupDatabase>) => Layer.effect(BackupReport, makeReport(expected))
 
   /** Where nothing is configured: `reason` says so. */
   static readonly none = (reason: string) =>
@@ -70,18 +68,19 @@ const viewOf = (set: BackupSet): Backup => {
   }
 }
 
-const makeReport = Effect.gen(function* () {
+const makeReport = Effect.fnUntraced(function* (expected: ReadonlyArray<BackupDatabase>) {
   const sets = yield* BackupSets
 
   const look = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    return yield* Effect.forEach(databases, (database) =>
+    const all = yield* Effect.forEach(databases, (database) =>
       Effect.map(sets.list(database), (found) => {
         const proven = found.find(({ drill }) => drill?.ok === true)
         const age = proven === undefined ? null : Math.max(0, (now - Date.parse(proven.manifest.takenAt)) / 1000)
         return { database, found, age }
       })
     )
+    return all.filter(({ database, found }) => found.length > 0 || expected.includes(database))
   })
 
   const measure = look.pipe(

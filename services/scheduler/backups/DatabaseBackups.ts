@@ -2,6 +2,7 @@
 import { Context, Effect, Layer, Redacted } from "effect"
 import type { BackupDatabase } from "#shared/api/scheduler.ts"
 import { sealed } from "#shared/age.ts"
+import { type Followed, follow } from "#shared/secrets/rotation.ts"
 import { openSession, queryRows, type SqlError } from "#shared/sql.ts"
 import { type BackupSet, BackupSets } from "./BackupSets.ts"
 import { type Contents, rowsOf } from "./contents.ts"
@@ -59,6 +60,10 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
   const sets = yield* BackupSets
   const tools = yield* PostgresTools
   const databases = (["gateway", "logging", "data"] as const).filter((database) => urls[database] !== undefined)
+  // A password that is replaced while this process lives is taken up with the next run.
+  const followed = new Map<BackupDatabase, Followed>()
+  for (const database of databases) followed.set(database, yield* follow(urls[database]!, URL.canParse))
+  const urlOf = (database: BackupDatabase) => followed.get(database)?.current()
 
   const dump = Effect.fnUntraced(function* (url: Redacted.Redacted, name: string) {
     return yield* tools.start({
@@ -125,7 +130,7 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
 
   const fit = Effect.gen(function* () {
     const tool = yield* tools.need("pg_dump")
-    const answers = yield* Effect.forEach(databases, (database) => versionOf(urls[database]!), { concurrency: 3 })
+    const answers = yield* Effect.forEach(databases, (database) => versionOf(urlOf(database)!), { concurrency: 3 })
     for (const answer of answers) {
       if (answer._tag === "Some") yield* sameMajor(tool, String(answer.value[0]!["version"]).split(" ")[0]!)
     }
@@ -136,7 +141,7 @@ const makeBackups = Effect.fnUntraced(function* ({ recipients, urls }: DatabaseB
     databases,
     unavailable: Effect.catchTag(fit, "ToolsMissing", ({ reason }) => Effect.succeed(reason)),
     make: Effect.fn("DatabaseBackups.make")(function* (database, jobId) {
-      const url = urls[database]
+      const url = urlOf(database)
       if (url === undefined)
         return yield* new BackupFailed({ reason: `no way to the ${database} database is configured` })
       const made = (yield* sets.list(database)).find(({ manifest }) => manifest.jobId === jobId)

@@ -12,10 +12,11 @@ const invalid = (key: string, detail: string) =>
 const optionalSecret = (key: string): Config.Config<Redacted.Redacted | undefined> =>
   Config.all({
     value: Config.Redacted(key).pipe(Config.withDefault(undefined)),
-    file: Config.String(`${key}_FILE`).pipe(Config.withDefault(undefined))
+    file: Config.String(`${key}_FILE`).pipe(Config.withDefault(undefined)),
+    reference: Config.String(`${key}_REF`).pipe(Config.withDefault(undefined))
   }).pipe(
-    Config.mapEffect(({ file, value }) =>
-      file === undefined && value === undefined ? Effect.succeed(undefined) : secret(key)
+    Config.mapEffect((found) =>
+      Object.values(found).every((one) => one === undefined) ? Effect.succeed(undefined) : secret(key)
     )
   )
 
@@ -81,7 +82,12 @@ export const backupConfig = Config.all({
       if (recovery === key.recipient) {
         return yield* invalid("SCHEDULER_BACKUP_RECOVERY_RECIPIENT", "must be another key than this server's")
       }
-      return { ...rest, folder, maker: { urls, identity: key.identity, recipients: [key.recipient, recovery] } }
+      const databases = (["gateway", "logging", "data"] as const).filter((name) => urls[name] !== undefined)
+      return {
+        ...rest,
+        folder,
+        maker: { databases, urls, identity: key.identity, recipients: [key.recipient, recovery] }
+      }
     })
   )
 )

@@ -34,10 +34,11 @@ export const backupLayer = (config: BackupConfig | undefined): Layer.Layer<Backu
   }
   const { folder, maker, minFreeBytes, path, tools, workFolder } = config
   const sets = BackupSets.layer({ folder, minFreeBytes, key: maker?.identity })
-  if (maker === undefined) return Layer.merge(BackupReport.layer.pipe(Layer.provide(sets)), named({ elsewhere: true }))
+  if (maker === undefined)
+    return Layer.merge(BackupReport.layer([]).pipe(Layer.provide(sets)), named({ elsewhere: true }))
   const programs = PostgresTools.layer({ folder: tools, path })
   return Layer.merge(databaseBackup, databaseDrill).pipe(
-    Layer.provideMerge(BackupReport.layer),
+    Layer.provideMerge(BackupReport.layer(maker.databases)),
     Layer.provide(
       Layer.merge(
         DatabaseBackups.layer(maker),

@@ -30,12 +30,11 @@ const run = (argv: ReadonlyArray<string>, cwd: string) => {
   return stdout.toString()
 }
 
-/** Why the image cannot be made here; undefined where it can. */
-export const noPostgresImage = (): string | undefined => {
+/** Why a deployment cannot be tested here; undefined where it can. */
+export const deploymentObstacle = (): string | undefined => {
   if (digests[process.arch] === undefined) return `the Postgres wheel is not pinned for ${process.arch}`
-  return ["python3", "unzip", "ldd"]
-    .map((tool) => (Bun.which(tool) === null ? `${tool} is missing` : undefined))
-    .find(Boolean)
+  const missing = ["nginx", "setpriv", "python3", "unzip", "ldd"].filter((tool) => Bun.which(tool) === null)
+  return missing.length === 0 ? undefined : `${missing.join(", ")} not found`
 }
 
 /** The folder of the unpacked wheel, downloaded once. */

@@ -2,7 +2,7 @@
 import { connect } from "node:net"
 
 /** Milliseconds after which a connection counts as swallowed; a policy gives no answer at all. */
-const patience = 2500
+const patience = 5000
 
 const opens = (target: string) =>
   new Promise<boolean>((resolve) => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test"
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
 import { createHash } from "node:crypto"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Layer, type ManagedRuntime, Redacted } from "effect"
 import { type BackupSet, BackupSets } from "#scheduler/backups/BackupSets.ts"
@@ -82,7 +83,12 @@ if (withTools.possible) {
 describe("a backup", () => {
   test("made by a role that only reads is restored and equal, row by row, by the recovery key alone", async () => {
     expect(first.manifest).toMatchObject({ database: "logging", tables: 3, rows: 1003, jobId: "job-1" })
+    // What a killed drill left goes with the next one; nothing is left of that.
+    const left = join(tmpdir(), `gatehouse-drill-999999999-${process.pid}`)
+    mkdirSync(join(left, "cluster"), { recursive: true })
     expect(await play(first)).toMatchObject({ ok: true, faults: [], tables: 3, rows: 1003 })
+    const own = new RegExp(`^gatehouse-drill-(?:${process.pid}-|999999999-${process.pid})`, "u")
+    expect(readdirSync(tmpdir()).filter((name) => own.test(name))).toEqual([])
     expect((await list())[0]?.drill).toMatchObject({ ok: true, rows: 1003 })
   })
 

@@ -50,7 +50,9 @@ withTools.describe("a scheduler that backs up", () => {
     expect((await scheduler.reaches(made.id, "succeeded", "failed")).job.reason).toBe("")
     const before = await listOf(scheduler)
     expect(before.items).toMatchObject([{ database: "logging", state: "made", jobId: made.id, drill: null }])
-    expect(before.databases).toContainEqual({ database: "logging", restorableAgeSeconds: null })
+    // Of a database that nobody backs up there is nothing to tell.
+    expect(before.databases).toEqual([{ database: "logging", restorableAgeSeconds: null }])
+    expect(await metricsOf(scheduler)).not.toMatch(/^backup_last_restorable_age_seconds\{database="gateway"\}/mu)
     expect(before.notes[0]).toContain("copy them elsewhere")
     expect(await metricsOf(scheduler)).toMatch(/^backup_last_restorable_age_seconds\{database="logging"\} \+?Inf/mu)
 

@@ -12,6 +12,7 @@ import { freshDatabase } from "#test/shared/postgres.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "gatehouse-offline-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const reader = `backup_data_${process.pid}`
 const inFolder = (name: string) => join(folder, name)
 
 describe("keys", () => {
@@ -46,9 +47,16 @@ withTools.describe("a set", () => {
     writeFileSync(recovery, `# created: today\n${Redacted.value(at.recovery.identity)}\n`)
     const database = await freshDatabase("data")
     await database.query("CREATE TABLE things AS SELECT 7 AS n")
-    const runtime = backupsIn(at, { url: database.superuserUrl, database: "data" })
+    await database.query("ALTER TABLE things ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, OWNER TO data")
+    // As kustomize/base/data-db makes it, in an instance that is locked down.
+    await database.query(`CREATE ROLE ${reader} LOGIN BYPASSRLS IN ROLE data_trusted, pg_read_all_data`)
+    await database.query(`GRANT CONNECT ON DATABASE ${database.name} TO ${reader}`)
+    const url = database.superuserUrl.replace("user=postgres", `user=${reader}`)
+    const runtime = backupsIn(at, { url, database: "data" })
     const set = await runtime.runPromise(DatabaseBackups.use((all) => all.make("data", "by-hand")))
     await runtime.dispose()
+    await database.query(`REVOKE CONNECT ON DATABASE ${database.name} FROM ${reader}`)
+    await database.query(`DROP ROLE ${reader}`)
     path = join(at.folder, "data", set.manifest.set)
   }, 60_000)
   afterAll(() => at.dispose())
