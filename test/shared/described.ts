@@ -59,7 +59,10 @@ export const lostReferences = (document: OpenApiDocument): ReadonlyArray<string>
 
 /** The routes that an http.ts declares, as `get /path/{parameter}`: read from its text, so that none can hide. */
 export const declaredRoutes = (service: string): ReadonlyArray<string> => {
-  const text = readFileSync(join(import.meta.dirname, "../../services", service, "http.ts"), "utf8")
+  const folder = join(import.meta.dirname, "../../services", service)
+  const text = [...new Bun.Glob("**/http.ts").scanSync({ cwd: folder })]
+    .map((file) => readFileSync(join(folder, file), "utf8"))
+    .join("\n")
   return [...text.matchAll(/\.(get|post|put|patch|delete)\(\s*"(\/[^"]*)"/gu)].map(
     ([, method, path]) => `${method} ${path!.replaceAll(/:([^/]+)/gu, "{$1}")}`
   )
