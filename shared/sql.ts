@@ -157,6 +157,8 @@ const makeDatabase = (options: DatabaseOptions) =>
     const migrate = once.withPermit(
       Effect.gen(function* () {
         if (yield* Ref.get(migrated)) return
+        // A wait for a connection that never comes was seen where the server was slow to start; who waits here keeps all others.
+        yield* Effect.timeoutOrElse(sql`SELECT 1`, { duration: "10 seconds", orElse: () => unavailable })
         yield* Migrator.make({})({ loader: Migrator.fromRecord({ ...options.migrations }) })
         yield* Ref.set(migrated, true)
       })
