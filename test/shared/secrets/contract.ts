@@ -62,9 +62,7 @@ export const storeContract = (name: string, target: StoreTarget) => {
       await reader.pass(target.noticed)
       expect(await reader.read("secret://app/followed#password")).toMatchObject({ failure: "SecretNotFound" })
       await target.put("app/followed", { password: "two", other: "y" })
-      const second = next()
-      await reader.pass(target.noticed)
-      expect(await second).toBe("two")
+      expect(await reader.passUntil(next(), target.noticed)).toBe("two")
     })
 
     test("security: shows a value in no failure and no log", async () => {

@@ -17,6 +17,8 @@ export interface Reader {
   /** What becomes of a reference by and by: each call waits for the next value. */
   readonly follow: (reference: string) => Promise<() => Promise<string>>
   readonly pass: (seconds: number) => Promise<void>
+  /** Passes so many seconds again and again until `coming` is there: a look that is under way when they pass has not slept yet. */
+  readonly passUntil: <A>(coming: Promise<A>, seconds: number) => Promise<A>
   readonly logged: ReadonlyArray<string>
   readonly metrics: () => Promise<string>
   readonly dispose: () => Promise<void>
@@ -37,6 +39,7 @@ export const makeReader = async (config: SecretsConfig): Promise<Reader> => {
     ).pipe(Layer.provideMerge(TestClock.layer()))
   )
   await runtime.context()
+  const pass = (seconds: number) => runtime.runPromise(TestClock.adjust(Duration.seconds(seconds)))
   return {
     read: async (text) => {
       const exit = await runtime.runPromise(Effect.exit(Secrets.use((secrets) => secrets.read(referenceOf(text)))))
@@ -51,7 +54,17 @@ export const makeReader = async (config: SecretsConfig): Promise<Reader> => {
       runtime.runFork(Stream.runForEach(changes, ({ value }) => Queue.offer(queue, Redacted.value(value))))
       return () => runtime.runPromise(Queue.take(queue))
     },
-    pass: (seconds) => runtime.runPromise(TestClock.adjust(Duration.seconds(seconds))),
+    pass,
+    passUntil: async (coming, seconds) => {
+      let arrived = false
+      const seen = coming.finally(() => (arrived = true))
+      while (!arrived) {
+        await pass(seconds)
+        // The look itself takes real time.
+        await Promise.race([seen, Bun.sleep(20)])
+      }
+      return seen
+    },
     logged,
     metrics: () => runtime.runPromise(metricsText),
     dispose: () => runtime.dispose()
