@@ -83,10 +83,10 @@ describe("a secret by reference", () => {
           const reading = yield* Effect.forkChild(Effect.result(readConfig(key, env, ["APP_"])))
           yield* Effect.promise(() => asked)
           yield* whenAsked
-          // Real answers come between the seconds of this clock.
+          // Real answers come between the seconds of this clock, five of which are too long for one.
           while (reading.pollUnsafe() === undefined) {
             yield* TestClock.adjust("1 second")
-            yield* TestClock.withLive(Effect.sleep("1 millis"))
+            yield* TestClock.withLive(Effect.sleep("50 millis"))
           }
           const result = yield* Fiber.join(reading)
           return Result.isSuccess(result) ? Redacted.value(result.success) : result.failure.message
