@@ -185,3 +185,10 @@ const makeIdentity = (options: IdentityOptions) =>
       })
     })
   })
+
+/** `answer` for whoever may do anything in this service: what it says of itself. */
+export const forAnyCaller = <A>(request: Request, answer: A) =>
+  Effect.as(
+    Identity.use((identity) => identity.verify(request)),
+    answer
+  )

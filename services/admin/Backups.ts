@@ -7,7 +7,8 @@ import { InvalidInput, NotFound } from "#shared/domain/errors.ts"
 import { NamespaceName, ObjectName } from "#shared/domain/workload.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { sha256 } from "./digests.ts"
-import { codeOf, syncFolder, writeDurably } from "./durableFiles.ts"
+import { syncFolder, writeDurably } from "#shared/durableFiles.ts"
+import { codeOf } from "#shared/systemErrors.ts"
 import { BackupCorrupt, BackupFailed } from "./writeRefusals.ts"
 
 export interface BackupOptions {

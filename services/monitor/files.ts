@@ -2,6 +2,7 @@
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, realpathSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { Schema } from "effect"
+import { codeOf } from "#shared/systemErrors.ts"
 
 /**
  * Why a file gives no data. `hidepid`, `pod` and `netns`: the host's own file cannot be seen, and the one that can be is not
@@ -30,9 +31,6 @@ export class NoData extends Schema.TaggedError<NoData>()("NoData", {
     return `${this.problem}: ${this.file}${this.detail === undefined ? "" : `: ${this.detail}`}`
   }
 }
-
-const codeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error ? String(error.code) : "unknown"
 
 const noData = (file: string, error: unknown): NoData => {
   const code = codeOf(error)

@@ -5,6 +5,7 @@ import { signJws } from "#shared/jws.ts"
 import type { Service } from "#shared/service.ts"
 import { make } from "#data/service.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { until } from "#test/shared/until.ts"
 
 const issuer = "http://localhost:8080"
 
@@ -95,13 +96,10 @@ export const startData = async (env: Env = {}): Promise<Running> => {
     },
     { definitions: [{ name: "sample", text: sample }] }
   )
-  const end = performance.now() + 20_000
-  for (;;) {
+  await until("the data service is ready", async () => {
     const answer = await service.internal(new Request("http://localhost/readyz"))
-    if (answer.ok) break
-    if (performance.now() > end) throw new Error(`not ready: ${await answer.text()}`)
-    await Bun.sleep(20)
-  }
+    return answer.ok
+  })
   const tokenOf = (sub: string, scope: string, roles: ReadonlyArray<string>, method: string, path: string) => {
     const now = Math.floor(Date.now() / 1000)
     return signJws("at+jwt", "one", privateKey, {

@@ -5,7 +5,9 @@ import { mkdir, open, readdir, readFile, rename, rm, statfs } from "node:fs/prom
 import { join } from "node:path"
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { BackupDatabase } from "#shared/api/scheduler.ts"
-import { BackupDamaged, BackupFailed, codeOf } from "./failures.ts"
+import { syncFolder } from "#shared/durableFiles.ts"
+import { codeOf } from "#shared/systemErrors.ts"
+import { BackupDamaged, BackupFailed } from "./failures.ts"
 import { retained } from "./retained.ts"
 
 const sha256Text = Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/u))
@@ -107,15 +109,6 @@ const failed = (error: unknown) => new BackupFailed({ reason: codeOf(error) })
 const attempt = <A>(work: () => Promise<A>) => Effect.tryPromise({ try: work, catch: failed })
 
 const writeFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-
-const syncFolder = async (path: string) => {
-  const folder = await open(path, constants.O_RDONLY)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}
 
 const writeDurably = async (path: string, content: ReadableStream<Uint8Array>) => {
   const file = await open(path, writeFlags, 0o600)

@@ -7,7 +7,8 @@ import { openSession, queryRows, type SqlError } from "#shared/sql.ts"
 import { type BackupSet, BackupSets } from "./BackupSets.ts"
 import { type Contents, rowsOf } from "./contents.ts"
 import { prepare, readContents, readSequences } from "./ContentsReader.ts"
-import { BackupFailed, codeOf, ToolsMissing } from "./failures.ts"
+import { codeOf } from "#shared/systemErrors.ts"
+import { BackupFailed, ToolsMissing } from "./failures.ts"
 import { libpqEnvironment, PostgresTools } from "./PostgresTools.ts"
 
 export interface DatabaseBackupOptions {

@@ -3,8 +3,9 @@ import { randomBytes } from "node:crypto"
 import { chown, chmod, mkdtemp, mkdir, readdir, readFile, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { Context, Effect, Layer, Redacted, Schedule, type Scope } from "effect"
+import { codeOf } from "#shared/systemErrors.ts"
 import { openSession } from "#shared/sql.ts"
-import { BackupFailed, codeOf, type ToolsMissing } from "./failures.ts"
+import { BackupFailed, type ToolsMissing } from "./failures.ts"
 import { PostgresTools, type Running, type ToolUser, unprivileged } from "./PostgresTools.ts"
 
 /** An empty server. */

@@ -1,10 +1,6 @@
 /** What can go wrong with backups and drills; each says what a person needs to know and holds no secret. */
 import { Schema } from "effect"
 
-/** The code of a system's error, such as ENOSPC. */
-export const codeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error ? String(error.code) : "unknown"
-
 const words: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
   EACCES: "the folder may not be written",

@@ -2,10 +2,6 @@
 import { constants } from "node:fs"
 import { open, rename } from "node:fs/promises"
 
-/** The code of a system's error, such as ENOSPC. */
-export const codeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error ? String(error.code) : "unknown"
-
 /** Written, forced to disk, and only then under its name: a crash leaves no half of a file that looks whole. */
 export const writeDurably = async (path: string, text: string) => {
   const partial = `${path}.partial`
