@@ -65,6 +65,7 @@ export const eventually = async <A>(
     try {
       const seen = await probe()
       if (seen !== undefined) return seen
+      last = ""
     } catch (error) {
       last = error instanceof Error ? error.message : String(error)
     }
