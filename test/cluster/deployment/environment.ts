@@ -22,15 +22,22 @@ export const applyClusterObjects = async (cluster: Cluster): Promise<void> => {
   await apply(cluster, await clusterObjects(cluster))
 }
 
+/** Where the volume of a claim lies on this machine. */
+export const volumeFolder = (cluster: Pick<Cluster, "folder">, environment: Environment, claim: string): string =>
+  join(cluster.folder, "volumes", `${environment}-${claim}`)
+
 /** Folders of the machine as volumes, where k3s' provisioner would make them: that one is not part of the tests' node. */
 const volumes = (cluster: Cluster, environment: Environment) =>
   [
     ...["gateway-db", "logging-db", "data-db"].map((name) => ({ claim: `data-${name}-0`, user: 10_070 })),
-    { claim: "admin-backups", user: 65_532 }
+    { claim: "admin-backups", user: 65_532 },
+    // Of the optional components.
+    { claim: "database-backups", user: 65_532 },
+    { claim: "data-secret-store-0", user: 65_531 }
   ]
     .map(({ claim, user }) => {
       const name = `${environment}-${claim}`
-      const path = join(cluster.folder, "volumes", name)
+      const path = volumeFolder(cluster, environment, claim)
       mkdirSync(path, { recursive: true })
       chownSync(path, user, user)
       chmodSync(path, 0o770)
