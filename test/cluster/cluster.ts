@@ -193,10 +193,7 @@ export const attachCluster = (folder: string): Cluster => {
       onNode("starting the kubelet")
       await supervisor.start({ name: "kubelet" })
     },
-    rebootNode: () => {
-      onNode("rebooting the node")
-      return rebootNode(supervisor, folder)
-    },
+    rebootNode: () => rebootNode(supervisor, folder, onNode("rebooting the node")),
     importImage: async (tar) => {
       onNode("importing an image")
       const { code, stderr } = await supervisor.run(importCommand(folder, tar))

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
 import { clusterFolder } from "#test/cluster/cluster.ts"
 import { startLane, together } from "#test/cluster/laneRun.ts"
-import { type Lane, lanesOf } from "#test/cluster/lanes.ts"
+import { inOrder, type Lane, lanesOf } from "#test/cluster/lanes.ts"
 import { describeTier, type OwnCluster, startCluster } from "#test/cluster/launch.ts"
 import { highestTier, type Tier } from "#test/cluster/tier.ts"
 import { endAll, familyOf } from "#test/shared/leftovers.ts"
@@ -104,9 +104,9 @@ const runSuites = async (cluster: OwnCluster, files: ReadonlyArray<string>): Pro
 const filters = args.map((path) => relative(root, resolve(path)))
 const files =
   laneReport === undefined
-    ? [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })]
-        .filter((file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`)))
-        .sort()
+    ? [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })].filter(
+        (file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`))
+      )
     : // In the lane's order.
       filters
 if (!hold && files.length === 0) refuse(`no suite at ${filters.join(", ")}`)
@@ -138,7 +138,7 @@ console.log(`Kubernetes at ${cluster.server}: ${describeTier(cluster.tier, clust
 
 let summary: Summary = { passed: 0, failed: 0, skips: [], faults: [] }
 if (hold) await holdCluster(cluster)
-else if (stopped === undefined) summary = await runSuites(cluster, lanes[0]?.files ?? files)
+else if (stopped === undefined) summary = await runSuites(cluster, laneReport === undefined ? inOrder(files) : files)
 await cluster.stop().catch((error: unknown) => {
   summary = { ...summary, failed: summary.failed + 1, faults: [...summary.faults, String(error)] }
 })
