@@ -90,9 +90,13 @@ export interface KubectlOptions {
   readonly kubeconfig?: string
 }
 
+/** It ends before its garbage matters. */
+const uncollected = { GOGC: "off", GOMEMLIMIT: "256MiB" }
+
 const kubectlOf =
   (program: string, kubeconfig: string) => async (args: ReadonlyArray<string>, options?: KubectlOptions) => {
     const child = Bun.spawn([program, "kubectl", "--kubeconfig", options?.kubeconfig ?? kubeconfig, ...args], {
+      env: { ...process.env, ...uncollected },
       stdio: [options?.stdin === undefined ? "ignore" : Buffer.from(options.stdin), "pipe", "pipe"]
     })
     const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])

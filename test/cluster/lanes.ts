@@ -22,7 +22,6 @@ const withoutNode = suites(
   "build",
   "controlPlane",
   "lanes",
-  "playedKubelet",
   "policies",
   "rollouts",
   "secretStore",
@@ -33,7 +32,7 @@ const withoutNode = suites(
 )
 
 /** What mostly waits, for crash loops, lost kubelets and reboots, comes first: beside it there is room for the other lane. */
-const waiting = suites("node", "kubernetes", "crashLoop")
+const waiting = suites("node", "kubernetes", "playedKubelet", "crashLoop")
 /** What keeps the machine busy comes last, when the other lane has ended: thirty pods that start want it for themselves. */
 const busy = suites("image", "deployment")
 
