@@ -13,6 +13,9 @@ import type { Tier } from "#test/cluster/tier.ts"
 /** Names the folder of the run's cluster; set by test/cluster/run.ts. */
 export const clusterFolder = "GATEHOUSE_TEST_CLUSTER"
 
+/** Names the folder for what the lanes of a run have in common; set by test/cluster/laneRun.ts. */
+export const runFolder = "GATEHOUSE_TEST_RUN"
+
 /** What another process needs to use a cluster; lies in its folder as cluster.json. */
 export interface Coordinates {
   readonly tier: Tier

@@ -11,11 +11,13 @@ export interface Lane {
 const suites = (...names: ReadonlyArray<string>) => names.map((name) => `test/cluster/${name}.cluster.test.ts`)
 
 /**
- * What asks an API server, a cluster that it starts itself, or nobody. Some of these stop or freeze the API server, which is why
+ * What asks an API server, a cluster or containers that it starts itself, or nobody. Some of these stop or freeze the API server, which is why
  * they have one of their own: on the node's, every suite beside them would see its outage. Where they ask for pods, it is enough
  * that they are made.
  */
 const withoutNode = suites(
+  // First, as it builds what the deployment runs.
+  "image",
   "leftBehind",
   "admin",
   "backupSets",
@@ -34,7 +36,7 @@ const withoutNode = suites(
 /** What mostly waits, for crash loops, lost kubelets and reboots, comes first: beside it there is room for the other lane. */
 const waiting = suites("node", "kubernetes", "playedKubelet", "crashLoop")
 /** What keeps the machine busy comes last, when the other lane has ended: thirty pods that start want it for themselves. */
-const busy = suites("image", "deployment")
+const busy = suites("deployment")
 
 /** Every suite that is told where it belongs. */
 export const namedSuites: ReadonlyArray<string> = [...withoutNode, ...waiting, ...busy]

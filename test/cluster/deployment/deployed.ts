@@ -63,9 +63,12 @@ export const deploy = async (cluster: Cluster, environments: ReadonlyArray<Envir
     overlays.set(environment, await applyEnvironment(cluster, edge, environment, site(cluster)))
   }
   try {
-    await cluster.importImage(await writeTrustingImage(cluster.folder, edge.authority.cert))
-    await cluster.importImage(writePostgresImage(cluster.folder))
-    await cluster.importImage(await writeWorkloadImages(cluster.folder))
+    const { folder, importImage } = cluster
+    await Promise.all([
+      importImage(writePostgresImage(folder)),
+      writeTrustingImage(folder, edge.authority.cert).then(importImage),
+      writeWorkloadImages(folder).then(importImage)
+    ])
     await applyClusterObjects(cluster)
     for (const environment of environments) await add(environment)
   } catch (error) {
