@@ -73,7 +73,7 @@ describe("the optional components on a real node", () => {
   }, 400_000)
   afterAll(async () => {
     await components?.remove()
-    await deployed?.remove()
+    await deployed?.stop()
   }, 120_000)
 
   const status = async (path: string, person?: Person) => {
