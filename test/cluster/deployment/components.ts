@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import type { Cluster } from "#test/cluster/cluster.ts"
+import { eventually } from "#test/cluster/eventually.ts"
 import type { Deployed } from "./deployed.ts"
 import type { Environment } from "./manifests.ts"
 import { writeOpenBaoImage } from "./openBaoImage.ts"
@@ -47,7 +48,7 @@ const wanted = (): ReadonlyMap<string, number> => {
         .map((cell) => cell.trim())
     )
   return new Map(
-    head.slice(1).map((key, at) => [key, rows.reduce((sum, row) => sum + Number.parseInt(row[at + 1]!), 0)])
+    head.slice(1).map((key, at) => [key, rows.reduce((sum, row) => sum + Number.parseInt(row[at + 1]!, 10), 0)])
   )
 }
 
@@ -123,8 +124,12 @@ export const addComponents = async (
   await run(block(blocksOf(service), "CREATE ROLE"))
   await applyAll()
 
-  const started = "jsonpath={.status.containerStatuses[0].started}=true"
-  await cluster.kubectl(["-n", environment, "wait", "pod/secret-store-0", `--for=${started}`, "--timeout=90s"])
+  await eventually("the store's server runs", async () => {
+    const pod = await cluster.read<{
+      readonly status: { readonly containerStatuses?: ReadonlyArray<{ readonly started?: boolean }> }
+    }>(`/api/v1/namespaces/${environment}/pods/secret-store-0`)
+    return pod.status.containerStatuses?.[0]?.started
+  })
   const initialised = await run(store.init)
   const recoveryKey = found(initialised, /^Recovery Key 1: (\S+)$/mu)
   const rootToken = found(initialised, /^Initial Root Token: (\S+)$/mu)
