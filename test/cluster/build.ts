@@ -64,7 +64,15 @@ const stamp = () => {
   )
 }
 
-const linkFlags = (module: Module) => ["-s", "-w", ...(module === "controlplane" ? stamp() : [])].join(" ")
+/** Of the commit that secretstore/go.mod names, as its project released it. */
+export const openBaoVersion = "2.4.0"
+
+const stamps: Readonly<Partial<Record<Module, () => ReadonlyArray<string>>>> = {
+  controlplane: stamp,
+  secretstore: () => [`-X github.com/openbao/openbao/version.fullVersion=${openBaoVersion}`]
+}
+
+const linkFlags = (module: Module) => ["-s", "-w", ...(stamps[module]?.() ?? [])].join(" ")
 
 const contentHash = (module: Module, version: string) => {
   const folder = join(import.meta.dir, module)

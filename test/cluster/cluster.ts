@@ -42,6 +42,8 @@ export interface Cluster extends Coordinates {
   readonly key: string
   /** One request as administrator, by path. */
   readonly request: Request
+  /** The object or list at a path. For who looks again and again: a kubectl for each look would be most of the load. */
+  readonly read: <A>(path: string) => Promise<A>
   /** Runs kubectl as administrator, or with another `kubeconfig`; gives its output, rejects with its complaint. */
   readonly kubectl: (args: ReadonlyArray<string>, options?: KubectlOptions) => Promise<string>
   /** The same without rejecting. */
@@ -124,6 +126,11 @@ export const attachCluster = (folder: string): Cluster => {
     kubeconfig,
     ca,
     request,
+    read: async <A>(path: string) => {
+      const answer = await request(path)
+      if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+      return (await answer.json()) as A
+    },
     tryKubectl,
     kubectl: async (args, options) => {
       const { code, stderr, stdout } = await tryKubectl(args, options)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect } from "bun:test"
 import { readFileSync } from "node:fs"
 import { exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { JobPage } from "#shared/api/scheduler.ts"
+import { listAt, textAt } from "#shared/kubernetes/fields.ts"
 import { Schema } from "effect"
 import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
 import {
@@ -208,8 +209,10 @@ describe("an environment on a real node", () => {
 
   const nodeIs = (status: "True" | "Unknown") =>
     eventually(`the node's readiness is ${status}`, async () => {
-      const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-      return (await cluster.kubectl(["get", "node", nodeName, "-o", path])) === status
+      const node = await cluster.read(`/api/v1/nodes/${nodeName}`)
+      return listAt(node, "status", "conditions").some(
+        (one) => textAt(one, "type") === "Ready" && textAt(one, "status") === status
+      )
     })
 
   test("goes on as it was when the kubelet was away, with nothing started anew and nothing lost", async () => {

@@ -1,6 +1,8 @@
-/** A real KV v2 server (secretstore/, Vault's own modules) that lets in service accounts of the test cluster; must hold no test. */
+/** A real KV v2 server (secretstore/, OpenBao's own command) that lets in service accounts of the test cluster; must hold no test. */
+import { Schema } from "effect"
 import { build } from "#test/cluster/build.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
+import { freePorts } from "#test/scenarios/freePort.ts"
 import { type KvTarget, makeKvFiles } from "#test/shared/secrets/kvServer.ts"
 import { until } from "#test/shared/until.ts"
 
@@ -12,35 +14,37 @@ export interface SecretStore extends KvTarget {
   readonly tokenOf: (account: string, audience?: string) => Promise<string>
 }
 
-interface Told {
-  readonly address: string
-  readonly rootToken: string
-  readonly unsealKey: string
+/** In memory, and opened by a key that the suites hold, so that they can close it and open it again. */
+const configuration = (port: number, certificate: string, key: string) => `
+storage "inmem" {}
+listener "tcp" {
+  address       = "127.0.0.1:${port}"
+  tls_cert_file = "${certificate}"
+  tls_key_file  = "${key}"
 }
+api_addr = "https://127.0.0.1:${port}"
+`
 
-const start = async (certificate: string, key: string) => {
-  const child = Bun.spawn([await build("secretstore"), "-cert", certificate, "-key", key], {
-    stdio: ["pipe", "pipe", "inherit"]
-  })
-  let text = ""
-  const decoder = new TextDecoder()
-  for await (const chunk of child.stdout) {
-    text += decoder.decode(chunk, { stream: true })
-    if (text.includes("\n")) return { child, told: JSON.parse(text) as Told }
-  }
-  throw new Error(`the secret store ended with ${await child.exited}`)
-}
+const Initialised = Schema.Struct({ root_token: Schema.String, keys_base64: Schema.Tuple([Schema.String]) })
 
 /** Starts the server, with a KV v2 engine, the cluster's service accounts as its callers, and a role that reads below `app/`. */
 export const startSecretStore = async (cluster: Cluster): Promise<SecretStore> => {
   const files = makeKvFiles()
   const pair = files.authority.issue({ name: "secret store", hosts: ["127.0.0.1"] })
-  const { child, told } = await start(files.write("cert.pem", pair.cert), files.write("key.pem", pair.key))
+  const port = await freePorts()
+  const address = `https://127.0.0.1:${port}`
+  const [certificate, key] = [files.write("cert.pem", pair.cert), files.write("key.pem", pair.key)]
+  const config = files.write("openbao.hcl", configuration(port, certificate, key))
+  const child = Bun.spawn([await build("secretstore"), "server", `-config=${config}`, "-log-level=warn"], {
+    stdio: ["pipe", "ignore", "inherit"],
+    env: { BAO_ENDS_WITH_STDIN: "1" }
+  })
 
+  let rootToken = ""
   const request = (method: string, path: string, body?: object) =>
-    fetch(`${told.address}/v1/${path}`, {
+    fetch(`${address}/v1/${path}`, {
       method,
-      headers: { "x-vault-token": told.rootToken },
+      headers: { "x-vault-token": rootToken },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       tls: { ca: files.authority.cert }
     })
@@ -51,6 +55,19 @@ export const startSecretStore = async (cluster: Cluster): Promise<SecretStore> =
   /** An engine takes a moment after it was mounted or opened. */
   const open = () =>
     until("the engine is open", async () => (await request("POST", "secret/data/app/open", { data: { a: "1" } })).ok)
+
+  await until("the server listens", () => {
+    if (child.exitCode !== null) throw new Error(`the secret store ended with ${child.exitCode}`)
+    return request("GET", "sys/seal-status").then(
+      () => true,
+      () => false
+    )
+  })
+  const made = await request("PUT", "sys/init", { secret_shares: 1, secret_threshold: 1 })
+  const initialised = Schema.decodeUnknownSync(Initialised)(await made.json())
+  rootToken = initialised.root_token
+  const unseal = () => admin("PUT", "sys/unseal", { key: initialised.keys_base64[0] })
+  await unseal()
 
   const token = async (account: string, forWhom = audience) =>
     (await cluster.serviceAccount(secretStoreNamespace, account, { audiences: [forWhom], expirationSeconds: 3600 }))
@@ -91,7 +108,7 @@ export const startSecretStore = async (cluster: Cluster): Promise<SecretStore> =
   const tokenOf = async (account: string, forWhom?: string) =>
     files.write(`token-${written++}`, await token(account, forWhom))
   return {
-    address: told.address,
+    address,
     caFile: files.write("ca.pem", files.authority.cert),
     role: "app",
     tokenFile: await tokenOf("app"),
@@ -100,7 +117,7 @@ export const startSecretStore = async (cluster: Cluster): Promise<SecretStore> =
     remove: (path) => admin("DELETE", `secret/data/${path}`),
     seal: () => admin("PUT", "sys/seal"),
     unseal: async () => {
-      await admin("PUT", "sys/unseal", { key: told.unsealKey })
+      await unseal()
       await open()
     },
     revokeTokens: () => admin("PUT", "sys/leases/revoke-prefix/auth/kubernetes", { sync: true }),

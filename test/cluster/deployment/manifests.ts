@@ -31,7 +31,7 @@ export interface Site {
 /** Of the tests' node. */
 export const site = (cluster: Pick<Cluster, "nodeAddress">): Site => ({ apiServer: cluster.nodeAddress!, issuer })
 
-const shippedSite: Site = { apiServer: "192.0.2.10/32", issuer: "https://sso.example.org/realms/main" }
+export const shippedSite: Site = { apiServer: "192.0.2.10/32", issuer: "https://sso.example.org/realms/main" }
 
 /** Fails where there is nothing to replace: the shipped text has changed then. */
 const replaced = (text: string, from: string, to: string) => {

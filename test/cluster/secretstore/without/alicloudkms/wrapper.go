@@ -5,12 +5,7 @@ import (
 	"context"
 	"errors"
 
-	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
-)
-
-const (
-	EnvVaultAliCloudKmsSealKeyId = "EnvVaultAliCloudKmsSealKeyId"
-	EnvAliCloudKmsWrapperKeyId   = "EnvAliCloudKmsWrapperKeyId"
+	wrapping "github.com/openbao/go-kms-wrapping/v2"
 )
 
 type Wrapper struct{ wrapping.Wrapper }

@@ -6,13 +6,10 @@ import (
 	"errors"
 
 	"github.com/hashicorp/go-hclog"
-	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
+	wrapping "github.com/openbao/go-kms-wrapping/v2"
 )
 
-const (
-	EnvVaultAwsKmsSealKeyId = "EnvVaultAwsKmsSealKeyId"
-	EnvAwsKmsWrapperKeyId   = "EnvAwsKmsWrapperKeyId"
-)
+func WithLogger(hclog.Logger) wrapping.Option { return func() interface{} { return nil } }
 
 type Wrapper struct{ wrapping.Wrapper }
 
@@ -21,7 +18,3 @@ func NewWrapper() *Wrapper { return &Wrapper{} }
 func (*Wrapper) SetConfig(context.Context, ...wrapping.Option) (*wrapping.WrapperConfig, error) {
 	return nil, errors.New("awskms is not part of this build")
 }
-
-func WithDisallowEnvVars(with bool) wrapping.Option { return wrapping.WithDisallowEnvVars(with) }
-
-func WithLogger(hclog.Logger) wrapping.Option { return func() interface{} { return nil } }

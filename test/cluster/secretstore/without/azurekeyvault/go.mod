@@ -1,5 +1,5 @@
-module github.com/hashicorp/go-kms-wrapping/wrappers/azurekeyvault/v2
+module github.com/openbao/go-kms-wrapping/wrappers/azurekeyvault/v2
 
-go 1.26.0
+go 1.24.6
 
-require github.com/hashicorp/go-kms-wrapping/v2 v2.0.18
+require github.com/openbao/go-kms-wrapping/v2 v2.5.0

@@ -5,14 +5,7 @@ import (
 	"context"
 	"errors"
 
-	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
-)
-
-const (
-	EnvAzureKeyVaultWrapperKeyName   = "EnvAzureKeyVaultWrapperKeyName"
-	EnvVaultAzureKeyVaultKeyName     = "EnvVaultAzureKeyVaultKeyName"
-	EnvAzureKeyVaultWrapperVaultName = "EnvAzureKeyVaultWrapperVaultName"
-	EnvVaultAzureKeyVaultVaultName   = "EnvVaultAzureKeyVaultVaultName"
+	wrapping "github.com/openbao/go-kms-wrapping/v2"
 )
 
 type Wrapper struct{ wrapping.Wrapper }
@@ -22,5 +15,3 @@ func NewWrapper() *Wrapper { return &Wrapper{} }
 func (*Wrapper) SetConfig(context.Context, ...wrapping.Option) (*wrapping.WrapperConfig, error) {
 	return nil, errors.New("azurekeyvault is not part of this build")
 }
-
-func WithDisallowEnvVars(with bool) wrapping.Option { return wrapping.WithDisallowEnvVars(with) }

@@ -5,17 +5,7 @@ import (
 	"context"
 	"errors"
 
-	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
-)
-
-const (
-	EnvGcpCkmsWrapperCredsPath   = "EnvGcpCkmsWrapperCredsPath"
-	EnvGcpCkmsWrapperProject     = "EnvGcpCkmsWrapperProject"
-	EnvGcpCkmsWrapperLocation    = "EnvGcpCkmsWrapperLocation"
-	EnvVaultGcpCkmsSealCryptoKey = "EnvVaultGcpCkmsSealCryptoKey"
-	EnvGcpCkmsWrapperCryptoKey   = "EnvGcpCkmsWrapperCryptoKey"
-	EnvGcpCkmsWrapperKeyRing     = "EnvGcpCkmsWrapperKeyRing"
-	EnvVaultGcpCkmsSealKeyRing   = "EnvVaultGcpCkmsSealKeyRing"
+	wrapping "github.com/openbao/go-kms-wrapping/v2"
 )
 
 type Wrapper struct{ wrapping.Wrapper }

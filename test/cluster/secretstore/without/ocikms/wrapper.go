@@ -5,19 +5,13 @@ import (
 	"context"
 	"errors"
 
-	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
+	wrapping "github.com/openbao/go-kms-wrapping/v2"
 )
 
 const (
-	EnvOciKmsWrapperCryptoEndpoint       = "EnvOciKmsWrapperCryptoEndpoint"
-	EnvVaultOciKmsSealCryptoEndpoint     = "EnvVaultOciKmsSealCryptoEndpoint"
-	EnvOciKmsWrapperKeyId                = "EnvOciKmsWrapperKeyId"
-	EnvVaultOciKmsSealKeyId              = "EnvVaultOciKmsSealKeyId"
-	EnvOciKmsWrapperManagementEndpoint   = "EnvOciKmsWrapperManagementEndpoint"
-	EnvVaultOciKmsSealManagementEndpoint = "EnvVaultOciKmsSealManagementEndpoint"
-	KmsConfigKeyId                       = "KmsConfigKeyId"
-	KmsConfigCryptoEndpoint              = "KmsConfigCryptoEndpoint"
-	KmsConfigManagementEndpoint          = "KmsConfigManagementEndpoint"
+	KmsConfigKeyId              = "key_id"
+	KmsConfigCryptoEndpoint     = "crypto_endpoint"
+	KmsConfigManagementEndpoint = "management_endpoint"
 )
 
 type Wrapper struct{ wrapping.Wrapper }

@@ -1,0 +1,103 @@
+/** Runs lanes beside each other, each by a run of its own on a cluster of its own, and prints what each suite said in one piece; must let none outlive this process. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Lane } from "#test/cluster/lanes.ts"
+import type { Summary } from "#test/shared/report.ts"
+
+/** Bun's headline of a suite. */
+const headline = (line: string): string | undefined => /^(test\/\S+\.test\.tsx?):$/u.exec(line)?.[1]
+
+/**
+ * Cuts a lane's lines into one block for each suite; what comes before the first is passed on at once. `print` gets a block when
+ * it has ended, with the seconds it took, and a word when a suite begins.
+ */
+export const inBlocks = (
+  print: (lines: ReadonlyArray<string>) => void,
+  now: () => number = () => performance.now()
+) => {
+  let block: Array<string> | undefined
+  let since = 0
+  const flush = () => {
+    if (block === undefined) return
+    const seconds = Math.round((now() - since) / 1000)
+    const [first, ...lines] = block
+    print(["", `${first} ${seconds} s`, ...lines.filter((line) => line !== "")])
+    block = undefined
+  }
+  return {
+    take: (line: string) => {
+      const suite = headline(line)
+      if (suite !== undefined) {
+        flush()
+        print([`... ${suite}`])
+        since = now()
+        block = [line]
+      } else if (block === undefined) print([line])
+      else block.push(line)
+    },
+    end: flush
+  }
+}
+
+/** All of them as one; a lane that gave no sum has run none of its suites. */
+export const together = (lanes: ReadonlyArray<Lane>, sums: ReadonlyArray<Summary | undefined>): Summary => {
+  const known = sums.map(
+    (sum, at): Summary =>
+      sum ?? {
+        passed: 0,
+        failed: lanes[at]!.files.length,
+        skips: [],
+        faults: lanes[at]!.files.map((file) => `${file}: no test of it ran`)
+      }
+  )
+  return {
+    passed: known.reduce((all, { passed }) => all + passed, 0),
+    failed: known.reduce((all, { failed }) => all + failed, 0),
+    skips: known.flatMap(({ skips }) => skips),
+    faults: known.flatMap(({ faults }) => faults)
+  }
+}
+
+export interface LaneRun {
+  readonly summary: Promise<Summary | undefined>
+  /** Tells it to end; it takes its cluster with it. */
+  readonly stop: () => void
+}
+
+const readSummary = (path: string): Summary | undefined =>
+  existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Summary) : undefined
+
+/** Starts `program` (test/cluster/run.ts) for one lane, whose lines `print` gets in blocks. It ends when this process does. */
+export const startLane = (
+  program: string,
+  { files, tier }: Lane,
+  print: (lines: ReadonlyArray<string>) => void
+): LaneRun => {
+  const folder = mkdtempSync(join(tmpdir(), "gatehouse-lane-"))
+  const report = join(folder, "summary.json")
+  const command = [process.execPath, program, "--tier", tier, "--lane", report, ...files]
+  // Both outputs in the order in which they were written.
+  const child = Bun.spawn(["sh", "-c", 'exec "$@" 2>&1', "sh", ...command], {
+    // A group of its own: a Ctrl-C in the terminal is this process's to pass on.
+    detached: true,
+    stdio: ["pipe", "pipe", "inherit"]
+  })
+  const read = async () => {
+    const blocks = inBlocks(print)
+    const decoder = new TextDecoder()
+    let rest = ""
+    for await (const chunk of child.stdout) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n")
+      rest = lines.pop() ?? ""
+      lines.forEach(blocks.take)
+    }
+    if (rest !== "") blocks.take(rest)
+    blocks.end()
+    await child.exited
+    const summary = readSummary(report)
+    rmSync(folder, { recursive: true, force: true })
+    return summary
+  }
+  return { summary: read(), stop: () => child.kill("SIGTERM") }
+}
