@@ -120,6 +120,13 @@ describe("the image", () => {
     expect(readImage(archive).config.config.Env).toContain(`BUN_CONFIG_MAX_HTTP_REQUESTS=${told}`)
   })
 
+  test("is described by the Dockerfile too", () => {
+    const dockerfile = readFileSync("services/Dockerfile", "utf8")
+    for (const [key, value] of Object.entries(environment)) expect(dockerfile).toContain(`${key}=${value}`)
+    expect(dockerfile).toContain(`ENTRYPOINT ["/${binaryPath}"]`)
+    expect(dockerfile).toMatch(/^FROM gcr\.io\/distroless\/base-debian12:nonroot@sha256:[0-9a-f]{64}$/mu)
+  })
+
   const mounts = Object.fromEntries(
     ["gateway.yaml", "token", "kubeconfig"].map((name) => [`/etc/gatehouse/${name}`, join(files, name)])
   )

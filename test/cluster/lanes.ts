@@ -32,7 +32,7 @@ const withoutNode = suites(
 /** What mostly waits, for crash loops, lost kubelets and reboots, comes first: beside it there is room for the other lane. */
 const waiting = suites("leftBehind", "node", "kubernetes", "crashLoop")
 /** What keeps the machine busy comes last, when the other lane has ended: thirty pods that start want it for themselves. */
-const busy = suites("image", "deployment", "components")
+const busy = suites("image", "deployment")
 
 /** Every suite that is told where it belongs. */
 export const namedSuites: ReadonlyArray<string> = [...withoutNode, ...waiting, ...busy]

@@ -37,13 +37,7 @@ export interface Manifest {
   readonly layers: ReadonlyArray<Descriptor>
 }
 export interface ImageConfig {
-  readonly config: {
-    readonly Entrypoint: ReadonlyArray<string>
-    readonly Env: ReadonlyArray<string>
-    readonly Labels: Readonly<Record<string, string>>
-    readonly User: string
-    readonly WorkingDir: string
-  }
+  readonly config: { readonly Env: ReadonlyArray<string>; readonly User: string }
   readonly rootfs: { readonly diff_ids: ReadonlyArray<string> }
 }
 
