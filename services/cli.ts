@@ -232,7 +232,10 @@ const secretsRenew = Command.make(
   {
     environment: environmentFlag,
     authority: Flag.String("authority").pipe(
-      Flag.withDescription("File of the ca.crt that is in force; whoever shows one of its certificates stays believed")
+      Flag.optional,
+      Flag.withDescription(
+        "File of the ca.crt that is in force, to be believed meanwhile; without it the new one alone is"
+      )
     ),
     out: Flag.String("out").pipe(
       Flag.withDescription("Start of two new files' names, for the eyes of their owner alone")
@@ -242,7 +245,11 @@ const secretsRenew = Command.make(
     Effect.gen(function* () {
       const { renewedCertificates, writeOnce } = yield* Effect.promise(() => import("#install/initialSecrets.ts"))
       yield* checkEnvironment(environment)
-      const made = yield* renewedCertificates(environment, yield* Clock.currentTimeMillis, authority)
+      const made = yield* renewedCertificates(
+        environment,
+        yield* Clock.currentTimeMillis,
+        Option.getOrUndefined(authority)
+      )
       const [first, second] = [`${out}-1-authority.yaml`, `${out}-2-databases.yaml`]
       yield* writeOnce(first, made.authority)
       yield* writeOnce(second, made.databases)

@@ -157,14 +157,17 @@ export class AuthorityUnusable extends Schema.TaggedError<AuthorityUnusable>()("
   }
 }
 
+const readValid = Effect.fnUntraced(function* (file: string, now: number) {
+  const text = yield* Effect.try({ try: () => readFileSync(file, "utf8"), catch: (error) => fault(file, error) })
+  return validCertificates(text, now) ?? (yield* new AuthorityUnusable({ file }))
+})
+
 /**
  * New certificates for the databases of `environment`, to be applied in this order: first whom the services believe, the old
- * authority beside the new one, and when every pod has seen that, the databases' own.
+ * authority of `file` beside the new one, and when every pod has seen that, the databases' own.
  */
-export const renewedCertificates = Effect.fnUntraced(function* (environment: string, now: number, file: string) {
-  const text = yield* Effect.try({ try: () => readFileSync(file, "utf8"), catch: (error) => fault(file, error) })
-  const old = validCertificates(text, now)
-  if (old === undefined) return yield* new AuthorityUnusable({ file })
+export const renewedCertificates = Effect.fnUntraced(function* (environment: string, now: number, file?: string) {
+  const old = file === undefined ? [] : yield* readValid(file, now)
   const certificates = databaseCertificates(environment, now)
   return {
     authority: manifestsOf(authorities(environment, [certificates.authority, ...old].join(""))),

@@ -106,6 +106,11 @@ describe("renewed certificates", () => {
     expect(left.map(({ fingerprint256 }) => fingerprint256).slice(1)).toEqual([next!.fingerprint256])
   })
 
+  test("are believed alone where there were none", async () => {
+    const made = await Effect.runPromise(renewedCertificates("prod", now))
+    expect(certificatesIn(textOf(made.authority, "database-authority", "ca.crt"))).toHaveLength(1)
+  })
+
   test("touch no password, and have both namespaces told", async () => {
     writeFileSync(inForce, valuesOf("database-authority")!["ca.crt"]!)
     const made = await renew(now)
