@@ -1,6 +1,7 @@
 /** `gatehouse <command>`: one entry, one binary, one image; the argument picks the service. Must hold no service's logic. */
 import { resolve } from "node:path"
 import {
+  Clock,
   Config,
   ConfigProvider,
   Effect,
@@ -191,10 +192,17 @@ const backup = Command.make("backup").pipe(
   Command.withSubcommands([backupDrill, backupOpen])
 )
 
+const environmentFlag = Flag.String("env").pipe(Flag.withDescription("The environment, such as prod"))
+
+const checkEnvironment = (name: string) =>
+  /^[a-z]([-a-z0-9]{0,40}[a-z0-9])?$/u.test(name)
+    ? Effect.void
+    : Effect.fail(new Error("--env: an environment is a DNS label, such as prod"))
+
 const secretsInit = Command.make(
   "init",
   {
-    environment: Flag.String("env").pipe(Flag.withDescription("The environment, such as prod")),
+    environment: environmentFlag,
     out: Flag.String("out").pipe(
       Flag.optional,
       Flag.withDescription("A new file, for the eyes of its owner alone; without it standard output, for a pipe")
@@ -209,20 +217,52 @@ const secretsInit = Command.make(
       const { readClientSecret, secretManifests, writeOnce } = yield* Effect.promise(
         () => import("#install/initialSecrets.ts")
       )
-      if (!/^[a-z]([-a-z0-9]{0,40}[a-z0-9])?$/u.test(environment)) {
-        return yield* Effect.fail(new Error("--env: an environment is a DNS label, such as prod"))
-      }
+      yield* checkEnvironment(environment)
       const given = Option.getOrUndefined(oidcClientSecretFile)
-      const text = secretManifests(environment, given === undefined ? undefined : yield* readClientSecret(given))
+      const clientSecret = given === undefined ? undefined : yield* readClientSecret(given)
+      const text = secretManifests(environment, yield* Clock.currentTimeMillis, clientSecret)
       if (Option.isNone(out)) return yield* say(text.trimEnd())
       yield* writeOnce(out.value, text)
       yield* say(`${out.value}: kubectl create -f it, then keep it where backups cannot be read, or delete it`)
     })
 ).pipe(Command.withDescription("Make an environment's secrets, once, as manifests for kubectl create"))
 
+const secretsRenew = Command.make(
+  "renew",
+  {
+    environment: environmentFlag,
+    authority: Flag.String("authority").pipe(
+      Flag.optional,
+      Flag.withDescription(
+        "File of the ca.crt that is in force, to be believed meanwhile; without it the new one alone is"
+      )
+    ),
+    out: Flag.String("out").pipe(
+      Flag.withDescription("Start of two new files' names, for the eyes of their owner alone")
+    )
+  },
+  ({ authority, environment, out }) =>
+    Effect.gen(function* () {
+      const { renewedCertificates, writeOnce } = yield* Effect.promise(() => import("#install/initialSecrets.ts"))
+      yield* checkEnvironment(environment)
+      const made = yield* renewedCertificates(
+        environment,
+        yield* Clock.currentTimeMillis,
+        Option.getOrUndefined(authority)
+      )
+      const [first, second] = [`${out}-1-authority.yaml`, `${out}-2-databases.yaml`]
+      yield* writeOnce(first, made.authority)
+      yield* writeOnce(second, made.databases)
+      yield* say(
+        "apply both with kubectl apply --server-side --force-conflicts -f, and wait two minutes between them, until every pod has seen the first:\n" +
+          `${first}\n${second}`
+      )
+    })
+).pipe(Command.withDescription("Make new certificates for an environment's databases, as manifests for kubectl apply"))
+
 const secrets = Command.make("secrets").pipe(
   Command.withDescription("Manage what an environment must keep secret"),
-  Command.withSubcommands([secretsInit])
+  Command.withSubcommands([secretsInit, secretsRenew])
 )
 
 const dataSetup = Command.make("data-setup", {}, () =>

@@ -79,7 +79,8 @@ const configInvalid = (message: string): ConfigInvalid => {
   })
 }
 
-const invalid = (key: string, detail: string) =>
+/** A setting that is refused: the key's name and what is expected, never the value. */
+export const invalid = (key: string, detail: string) =>
   Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
 
 /** How long a start waits for a store that is away: a sealed one is opened by hand, and Kubernetes starts this process again. */

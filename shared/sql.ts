@@ -15,6 +15,7 @@ import {
   Stream
 } from "effect"
 import { Migrator, SqlClient, SqlError } from "effect/sql"
+import { distrustOf, isUnprotected, urlFault, verification, watchCertificate } from "./databaseTls.ts"
 import { Unavailable } from "./domain/errors.ts"
 import { follow } from "./secrets/rotation.ts"
 
@@ -63,6 +64,20 @@ const isUnavailability = (error: SqlError.SqlError): boolean => {
   return unable.test(code)
 }
 
+const notTrusted = (error: unknown, url: Redacted.Redacted) =>
+  error instanceof SqlError.SqlError ? distrustOf(error.reason.cause, url) : undefined
+
+/** The same failure, whose cause is a `DatabaseNotTrusted` where it is one of trust. */
+const toldWhy =
+  (url: Redacted.Redacted) =>
+  (error: SqlError.SqlError): SqlError.SqlError => {
+    const cause = notTrusted(error, url)
+    if (cause === undefined) return error
+    return new SqlError.SqlError({
+      reason: new SqlError.ConnectionError({ cause, message: cause.message, operation: "connect" })
+    })
+  }
+
 /** One connection that no pool shares: what it is told lasts until its scope ends, and it with it. */
 export type Session = PgConnection.PgConnection
 
@@ -78,14 +93,17 @@ interface SessionOptions {
  * which the server takes one statement at a time; interrupting one cancels it on the server.
  */
 export const openSession = ({ applicationName, parameters, url }: SessionOptions) =>
-  PgConnection.make({
-    url,
-    applicationName,
-    ...(parameters === undefined ? {} : { startupParameters: parameters }),
-    connectTimeout: "3 seconds",
-    keepAlive: "10 seconds",
-    prepare: false
-  })
+  Effect.suspend(() =>
+    PgConnection.make({
+      url,
+      ssl: verification(url),
+      applicationName,
+      ...(parameters === undefined ? {} : { startupParameters: parameters }),
+      connectTimeout: "3 seconds",
+      keepAlive: "10 seconds",
+      prepare: false
+    })
+  ).pipe(Effect.mapError(toldWhy(url)))
 
 /** Runs one statement, whose text is the program's own, and gives its rows. */
 export const queryRows = (session: Session, text: string) =>
@@ -128,22 +146,30 @@ export class Database extends Context.Service<
     Layer.effect(Database, makeDatabase(options)).pipe(Layer.provideMerge(pool(options)), Layer.orDie)
 }
 
-const isPostgresUrl = (text: string) => /^postgres(?:ql)?:\/\//u.test(text) && URL.canParse(text)
-
-/** Each new connection is made with the URL as it is then; a connection that stands outlives the password it was made with. */
-const pool = ({ applicationName, maxConnections = 10, url }: DatabaseOptions) =>
+/**
+ * Each new connection is made with the URL and the authorities as they are then; a connection that stands outlives the password
+ * it was made with.
+ */
+const pool = ({ applicationName, maxConnections = 10, name, url }: DatabaseOptions) =>
   Layer.unwrap(
-    Effect.map(follow(url, isPostgresUrl), ({ current }) =>
-      PgClient.layer({
+    Effect.gen(function* () {
+      const { current } = yield* follow(url, (text) => urlFault(text) === undefined)
+      if (isUnprotected(url)) yield* Effect.logWarning(`${name}: connections have no TLS`)
+      const { seen, watch } = watchCertificate(name)
+      yield* Effect.forkScoped(watch)
+      return PgClient.layer({
         get url() {
           return current()
+        },
+        get ssl() {
+          return verification(current(), seen)
         },
         applicationName,
         maxConnections,
         connectTimeout: "3 seconds",
         keepAlive: "10 seconds"
       })
-    )
+    })
   )
 
 const makeDatabase = (options: DatabaseOptions) =>
@@ -169,7 +195,7 @@ const makeDatabase = (options: DatabaseOptions) =>
     yield* migrate.pipe(
       Effect.tapError((error) =>
         Effect.logWarning(`${options.name} is not ready, retrying`).pipe(
-          Effect.annotateLogs({ reason: reasonOf(error) })
+          Effect.annotateLogs({ reason: reasonOf(error, options.url) })
         )
       ),
       Effect.retry(Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")])),
@@ -204,12 +230,18 @@ const makeDatabase = (options: DatabaseOptions) =>
         }
       )
 
+    /** Asked by each probe: what a certificate that has ended does to a service that stands is told here. */
+    const answers = Effect.tapError(sql`SELECT 1`, (error) => {
+      const distrust = notTrusted(error, options.url)
+      return distrust === undefined ? Effect.void : Effect.logError(`${options.name}: ${distrust.message}`)
+    })
+
     return Database.of({
       name: options.name,
       run: (queries) => patiently(Effect.andThen(ensureMigrated, attended(settled(queries)))),
       transaction: (queries) =>
         patiently(Effect.andThen(ensureMigrated, attended(settled(sql.withTransaction(queries))))),
-      ready: Effect.asVoid(within("2 seconds", unavailable, Effect.andThen(ensureMigrated, settled(sql`SELECT 1`)))),
+      ready: Effect.asVoid(within("2 seconds", unavailable, Effect.andThen(ensureMigrated, settled(answers)))),
       notifications: (channel) =>
         Stream.unwrap(
           Effect.map(attended(pg.listen(channel)), (queue) =>
@@ -260,5 +292,6 @@ const within = <A, E, L, R>(limit: Duration.Input, late: L, effect: Effect.Effec
     )
   )
 
-const reasonOf = (error: unknown): string =>
-  error instanceof SqlError.SqlError ? error.reason._tag : error instanceof Error ? error.message : "unknown"
+const reasonOf = (error: unknown, url: Redacted.Redacted): string =>
+  notTrusted(error, url)?.message ??
+  (error instanceof SqlError.SqlError ? error.reason._tag : error instanceof Error ? error.message : "unknown")

@@ -1,7 +1,7 @@
 /** Admin's settings, read once; a policy that contradicts itself stops the start. */
 import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
 import { identityConfig } from "#shared/auth.ts"
-import { secret } from "#shared/config.ts"
+import { databaseUrl } from "#shared/databaseTls.ts"
 import { NamespaceName, ObjectName } from "#shared/domain/workload.ts"
 
 const invalid = (key: string, detail: string) =>
@@ -49,7 +49,7 @@ const among = (
 /** Every setting; `readConfig` refuses any other key that starts with `ADMIN_`. */
 export const adminConfig = Config.all({
   identity: identityConfig,
-  databaseUrl: secret("ADMIN_DATABASE_URL"),
+  databaseUrl: databaseUrl("ADMIN_DATABASE_URL"),
   given: Config.all({
     namespaces: namespaces("ADMIN_NAMESPACES"),
     fourEyes: namespaces("ADMIN_FOUR_EYES"),

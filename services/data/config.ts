@@ -7,7 +7,7 @@
  */
 import { Config, ConfigProvider, Duration, Effect, Redacted } from "effect"
 import { identityConfig } from "#shared/auth.ts"
-import { secret } from "#shared/config.ts"
+import { databaseUrl } from "#shared/databaseTls.ts"
 import { ownerRole, queryRole, writeRole } from "./migrations/instance.ts"
 
 const invalid = (key: string, detail: string) =>
@@ -25,7 +25,7 @@ const roleOf = (url: string): string | undefined => {
 
 /** The roles' names are what migrations grant to, and a URL of the wrong one would take the walls down unseen. */
 const urlOf = (key: string, role: string) =>
-  secret(key).pipe(
+  databaseUrl(key).pipe(
     Config.mapEffect((url) =>
       roleOf(Redacted.value(url)) === role
         ? Effect.succeed(url)
@@ -84,7 +84,7 @@ export type DataConfig = Config.Success<typeof dataConfig>
 export type Limits = DataConfig["limits"]
 
 /** What `gatehouse data-setup` reads. */
-export const setupConfig = Config.all({ setupDatabaseUrl: secret("DATA_SETUP_DATABASE_URL"), ...urls })
+export const setupConfig = Config.all({ setupDatabaseUrl: databaseUrl("DATA_SETUP_DATABASE_URL"), ...urls })
 
 /** Keys of the service's environment; the development platform's `DATA_DIR` is none of them. */
 export const dataPrefixes = ["DATA_"]

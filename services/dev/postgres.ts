@@ -48,9 +48,15 @@ export type EmbeddedPostgres = {
  * Starts the server of `dataDir`, or takes over the one a killed process left running, with the databases and roles of the
  * services in it; the scope's end stops it. One process at a time owns a data folder; a second fails with `already in use`.
  */
-export const startPostgres = Effect.fn("startPostgres")(function* (options: { readonly dataDir: string }) {
-  return yield* undoOnFailure(start(options.dataDir))
+export const startPostgres = Effect.fn("startPostgres")(function* (options: StartOptions) {
+  return yield* undoOnFailure(start(options))
 })
+
+interface StartOptions {
+  readonly dataDir: string
+  /** Of the server's own, by name; they win over the development server's. */
+  readonly settings?: Readonly<Record<string, string>>
+}
 
 /** What a failed attempt opened is closed at once, and not first with the scope it was made in, which may live on for long. */
 const undoOnFailure = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) =>
@@ -62,13 +68,13 @@ const undoOnFailure = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) =>
     )
   })
 
-const start = Effect.fnUntraced(function* (path: string) {
+const start = Effect.fnUntraced(function* ({ dataDir: path, settings }: StartOptions) {
   const dataDir = yield* attempt("open the data folder", () => {
     mkdirSync(path, { recursive: true, mode: 0o711 })
     return realpathSync(path)
   })
   yield* own(dataDir)
-  const layout = yield* layOut(dataDir)
+  const layout = { ...(yield* layOut(dataDir)), further: settings ?? {} }
   yield* initialise(layout)
   return yield* adoptOrSpawn(layout).pipe(
     // Postgres refuses while another is about to run on the folder: backends of a server that was killed alone, which need a
@@ -151,7 +157,9 @@ const ownerOf = (dataDir: string): string => {
  * above is not ours to do, so `server` is then a symbolic link to a folder under /var/lib/gatehouse-dev. Its name is random:
  * deleting `dataDir` is a fresh start, as everywhere else, and only leaves that folder to be deleted too.
  */
-const layOut = Effect.fnUntraced(function* (dataDir: string): Effect.fn.Return<Layout, PostgresFailed> {
+const layOut = Effect.fnUntraced(function* (
+  dataDir: string
+): Effect.fn.Return<Omit<Layout, "further">, PostgresFailed> {
   const server = join(dataDir, "server")
   const user = yield* serverUser(server)
   const binaries = yield* locateBinaries(user)

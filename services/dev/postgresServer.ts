@@ -15,6 +15,8 @@ export type Layout = {
   readonly cluster: string
   readonly socketDir: string
   readonly log: string
+  /** The server's settings beside those of every development server. */
+  readonly further: Readonly<Record<string, string>>
 }
 
 /** One server process; `alive` tells it from a later program that was given the same pid. */
@@ -100,7 +102,11 @@ export const findOrphan = Effect.fnUntraced(function* (layout: Layout) {
 /** Starts the server; it answers once `awaitReady` has succeeded. */
 export const spawnServer = (layout: Layout): Effect.Effect<Server, PostgresFailed> =>
   Effect.suspend(() => {
-    const flags = Object.entries({ ...settings, unix_socket_directories: `"${layout.socketDir}"` })
+    const flags = Object.entries({
+      ...settings,
+      unix_socket_directories: `"${layout.socketDir}"`,
+      ...layout.further
+    })
     const child = launch(layout, "postgres", [
       "-D",
       layout.cluster,

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { Config, Duration, Effect, Redacted, Result, Schema } from "effect"
 import { ConfigInvalid, type Env, readConfig, secret, strongSecret } from "#shared/config.ts"
+import { databaseUrl } from "#shared/databaseTls.ts"
 import { Environment } from "#shared/domain/rights.ts"
 import { type KubernetesConfig, serviceAccountDirectory } from "#shared/kubernetes/config.ts"
 import { trustedNetworks } from "./clientAddress.ts"
@@ -15,7 +16,7 @@ const keys = Config.all({
   publicUrl: Config.URL("GATEWAY_PUBLIC_URL"),
   hosts: Config.Array(Schema.Trim, "GATEWAY_HOSTS").pipe(Config.withDefault<ReadonlyArray<string>>([])),
   file: Config.String("GATEWAY_FILE"),
-  databaseUrl: secret("GATEWAY_DATABASE_URL"),
+  databaseUrl: databaseUrl("GATEWAY_DATABASE_URL"),
   secret: strongSecret("GATEWAY_SECRET"),
   kubernetes: Config.all({
     source: Config.String("GATEWAY_KUBERNETES").pipe(Config.withDefault("off")),
@@ -138,10 +139,6 @@ export const gatewayConfig = (env: Env): Effect.Effect<GatewayConfig, ConfigInva
         key: "GATEWAY_PUBLIC_URL",
         detail: "must be https; plain http is a development default, for a loopback address only"
       })
-    }
-    const database = Redacted.value(read.databaseUrl)
-    if (!/^postgres(?:ql)?:\/\//u.test(database) || !URL.canParse(database)) {
-      return yield* new ConfigInvalid({ key: "GATEWAY_DATABASE_URL", detail: "must be a postgres:// URL" })
     }
     for (const [key, limit] of [
       ["GATEWAY_SESSION_IDLE", read.sessionIdle],

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto"
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from "node:fs"
 import { Effect, Schema } from "effect"
 import { stringify } from "yaml"
+import { type DatabaseCertificates, databaseCertificates, databaseNames, validCertificates } from "./certificates.ts"
 
 /** Nothing was written: the file is there already, or cannot be made. */
 export class SecretsNotWritten extends Schema.TaggedError<SecretsNotWritten>()("SecretsNotWritten", {
@@ -18,20 +19,46 @@ export class SecretsNotWritten extends Schema.TaggedError<SecretsNotWritten>()("
 interface InitialSecret {
   readonly name: string
   readonly namespace: string
+  readonly type?: "kubernetes.io/tls"
   readonly values: Readonly<Record<string, string>>
 }
 
 /** 256 bits, in characters that need no escape in a URL, in SQL or in YAML. */
 const random = () => randomBytes(32).toString("base64url")
 
+/** Where every client of a database finds whom to believe (kustomize/components/database-client). */
+const authorityFile = "/run/secrets/database/ca.crt"
+
 const url = (role: string, password: string, host: string, database: string) =>
-  `postgres://${role}:${password}@${host}:5432/${database}`
+  `postgres://${role}:${password}@${host}:5432/${database}?sslmode=verify-full&sslrootcert=${authorityFile}`
+
+/** Whom the services believe: no secret, but nobody who may write a ConfigMap may name another authority. */
+const authorities = (environment: string, text: string): ReadonlyArray<InitialSecret> =>
+  [environment, `${environment}-monitoring`].map((namespace) => ({
+    name: "database-authority",
+    namespace,
+    values: { "ca.crt": text }
+  }))
+
+/** By which each database proves who it is; its own pod alone mounts it. */
+const serverCertificates = (environment: string, { servers }: DatabaseCertificates): ReadonlyArray<InitialSecret> =>
+  databaseNames.map((database) => ({
+    name: `${database}-tls`,
+    namespace: environment,
+    type: "kubernetes.io/tls",
+    values: { "tls.crt": servers[database].certificate, "tls.key": servers[database].key }
+  }))
 
 /**
- * Every secret of `environment`, new. `oidcClientSecret` is what the identity provider gave; without it there is a random one,
+ * Every secret of `environment`, new, with certificates that are valid from `now` (milliseconds since 1970). `oidcClientSecret` is what the identity provider gave; without it there is a random one,
  * which no provider will take.
  */
-export const initialSecrets = (environment: string, oidcClientSecret?: string): ReadonlyArray<InitialSecret> => {
+export const initialSecrets = (
+  environment: string,
+  now: number,
+  oidcClientSecret?: string
+): ReadonlyArray<InitialSecret> => {
+  const certificates = databaseCertificates(environment, now)
   const passwords = {
     gateway: random(),
     admin: random(),
@@ -92,26 +119,61 @@ export const initialSecrets = (environment: string, oidcClientSecret?: string): 
       "gateway-database-url": url("backup", passwords.backupGateway, "gateway-db", "gateway"),
       "logging-database-url": url("backup", passwords.backupLogging, "logging-db", "logging"),
       "data-database-url": url("backup", passwords.backupData, "data-db", "data")
-    })
+    }),
+    ...authorities(environment, certificates.authority),
+    ...serverCertificates(environment, certificates)
   ]
 }
+
+/** As `data`, which `kubectl apply --server-side` can own; `stringData` is written and never read. */
+const manifestsOf = (secrets: ReadonlyArray<InitialSecret>): string =>
+  secrets
+    .map(({ name, namespace, type = "Opaque", values }) =>
+      stringify({
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name, namespace, labels: { "app.kubernetes.io/part-of": "gatehouse" } },
+        type,
+        data: Object.fromEntries(
+          Object.entries(values).map(([key, value]) => [key, Buffer.from(value).toString("base64")])
+        )
+      })
+    )
+    .join("---\n")
 
 /**
  * As manifests for `kubectl create -f`, which refuses what is there already: a second set would lock every service out of its
  * database.
  */
-export const secretManifests = (environment: string, oidcClientSecret?: string): string =>
-  initialSecrets(environment, oidcClientSecret)
-    .map(({ name, namespace, values }) =>
-      stringify({
-        apiVersion: "v1",
-        kind: "Secret",
-        metadata: { name, namespace, labels: { "app.kubernetes.io/part-of": "gatehouse" } },
-        type: "Opaque",
-        stringData: values
-      })
-    )
-    .join("---\n")
+export const secretManifests = (environment: string, now: number, oidcClientSecret?: string): string =>
+  manifestsOf(initialSecrets(environment, now, oidcClientSecret))
+
+/** The file of authorities that is in force holds none. */
+export class AuthorityUnusable extends Schema.TaggedError<AuthorityUnusable>()("AuthorityUnusable", {
+  file: Schema.String
+}) {
+  override get message() {
+    return `${this.file}: no certificates in PEM`
+  }
+}
+
+const readValid = Effect.fnUntraced(function* (file: string, now: number) {
+  const text = yield* Effect.try({ try: () => readFileSync(file, "utf8"), catch: (error) => fault(file, error) })
+  return validCertificates(text, now) ?? (yield* new AuthorityUnusable({ file }))
+})
+
+/**
+ * New certificates for the databases of `environment`, to be applied in this order: first whom the services believe, the old
+ * authority of `file` beside the new one, and when every pod has seen that, the databases' own.
+ */
+export const renewedCertificates = Effect.fnUntraced(function* (environment: string, now: number, file?: string) {
+  const old = file === undefined ? [] : yield* readValid(file, now)
+  const certificates = databaseCertificates(environment, now)
+  return {
+    authority: manifestsOf(authorities(environment, [certificates.authority, ...old].join(""))),
+    databases: manifestsOf(serverCertificates(environment, certificates))
+  }
+})
 
 const fault = (file: string, error: unknown) =>
   new SecretsNotWritten({

@@ -2,7 +2,7 @@
 import { join } from "node:path"
 import { Config, ConfigProvider, Duration, Effect } from "effect"
 import { identityConfig } from "#shared/auth.ts"
-import { secret } from "#shared/config.ts"
+import { databaseUrl } from "#shared/databaseTls.ts"
 import { defaultDiskExclude, defaultFsTypeExclude, defaultMountExclude, type Filter, makeFilter } from "./filter.ts"
 
 const invalid = (key: string, detail: string) =>
@@ -57,7 +57,7 @@ export const monitorConfig = Config.all({
   fsTypes: filter("MONITOR_FILESYSTEM_FS_TYPE", defaultFsTypeExclude),
   disks: filter("MONITOR_DISK", defaultDiskExclude),
   networks: filter("MONITOR_NETWORK", undefined),
-  databaseUrl: secret("MONITOR_DATABASE_URL"),
+  databaseUrl: databaseUrl("MONITOR_DATABASE_URL"),
   /** Between two samples kept in history, 1 s at least. */
   historyInterval: Config.Duration("MONITOR_HISTORY_INTERVAL").pipe(
     Config.withDefault(Duration.seconds(10)),

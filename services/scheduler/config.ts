@@ -1,7 +1,7 @@
 /** The scheduler's settings, read once; must hold no default that a comment elsewhere repeats. */
 import { Config, ConfigProvider, Duration, Effect } from "effect"
 import { identityConfig } from "#shared/auth.ts"
-import { secret } from "#shared/config.ts"
+import { databaseUrl } from "#shared/databaseTls.ts"
 import { kubernetesConfig } from "#shared/kubernetes/config.ts"
 import { workloadConfig } from "#shared/workload.ts"
 import { backupConfig } from "./backups/config.ts"
@@ -32,7 +32,7 @@ const seconds = (key: string, fallback: number, least: number, most: number) =>
 /** Every setting; `readConfig` refuses any other key that starts with `SCHEDULER_`. */
 export const schedulerConfig = Config.all({
   identity: identityConfig,
-  databaseUrl: secret("SCHEDULER_DATABASE_URL"),
+  databaseUrl: databaseUrl("SCHEDULER_DATABASE_URL"),
   /** Connections to the database, one of them for LISTEN. */
   maxConnections: int("SCHEDULER_MAX_CONNECTIONS", 8, 3, 100),
   /** This process among its replicas, as attempts show it. */

@@ -5,6 +5,7 @@ import { exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { JobPage } from "#shared/api/scheduler.ts"
 import { listAt, textAt } from "#shared/kubernetes/fields.ts"
 import { Schema } from "effect"
+import { connections, saidToPlain } from "#test/cluster/deployment/connections.ts"
 import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
 import {
   allReady,
@@ -87,6 +88,23 @@ describe("an environment on a real node", () => {
 
   test("answers by the Ingress's name alone", async () => {
     expect((await deployed.edge.fetch(`https://${unknownHost}/`)).status).toBe(404)
+  })
+
+  test("security: speaks TLS with its databases on every connection of every service", async () => {
+    const users = ["gateway-db gateway", "logging-db admin", "logging-db monitor", "logging-db scheduler"]
+    const expected = [...users, "data-db data", "data-db hello"].map((user) => `${user} TLSv1.3`)
+    // A pool closes what nobody uses, and each probe opens it again.
+    await eventually("every service is connected", async () => {
+      const seen = await connections(cluster, environment)
+      expect(seen.filter((line) => !line.endsWith(" TLSv1.3"))).toEqual([])
+      return expected.every((line) => seen.includes(line))
+    })
+  })
+
+  test("security: lets nobody into a database without TLS", async () => {
+    const answers = await saidToPlain(cluster, environment)
+    expect(answers).toHaveLength(3)
+    for (const answer of answers) expect(answer).toMatch(/no pg_hba\.conf entry for host .*, no encryption/u)
   })
 
   test("is not changed by a second apply", async () => {

@@ -24,7 +24,7 @@ const root = mkdtempSync(join(tmpdir(), "gatehouse-configuration-"))
 afterAll(() => rmSync(root, { recursive: true }))
 
 const objects = missing === undefined ? overlay("prod") : []
-const secrets = initialSecrets("prod")
+const secrets = initialSecrets("prod", Date.now())
 
 const mapOf = (name: string | undefined) =>
   textsAt(
@@ -43,7 +43,10 @@ const mount = (workload: Workload, container: Container): string => {
       const path = join(home, textAt(one, "mountPath") ?? "", name)
       mkdirSync(dirname(path), { recursive: true })
       // What the settings file names lies there too.
-      writeFileSync(path, text.replaceAll("/run/secrets/gatehouse/", `${home}/run/secrets/gatehouse/`))
+      writeFileSync(
+        path,
+        text.replaceAll(/\/run\/secrets\/(?:gatehouse|database)\//gu, (folder) => home + folder)
+      )
     }
   }
   return home

@@ -100,7 +100,7 @@ rendered.describe("an overlay", () => {
   })
 
   test("mounts Secrets and keys of them that `gatehouse secrets init` makes, and uses all of them", () => {
-    const made = initialSecrets("prod")
+    const made = initialSecrets("prod", Date.now())
     const mounted = workloadsOf(overlay("prod")).flatMap((workload) =>
       volumesOf(workload).flatMap((volume) => {
         const name = textAt(volume, "secret", "secretName")
@@ -110,9 +110,13 @@ rendered.describe("an overlay", () => {
     const places = made.map(({ name, namespace }) => `${namespace}/${name}`)
     // What backups are made with is mounted by the component `backup`.
     expect(places.filter((place) => place !== "prod/backup-secrets").sort()).toEqual([...new Set(mounted)].sort())
-    const text = overlayText("prod")
+    // Whom to believe is named by the databases' URLs.
+    const urls = made.flatMap(({ values }) => Object.values(values)).filter((value) => value.startsWith("postgres://"))
+    const text = [overlayText("prod"), ...urls].join("\n")
     const keys = made.filter(({ name }) => name !== "backup-secrets").flatMap(({ values }) => Object.keys(values))
-    for (const key of keys) expect(text).toMatch(new RegExp(`/run/secrets/(?:gatehouse|setup)/${key}\\b`, "u"))
+    for (const key of keys) {
+      expect(text).toMatch(new RegExp(`/run/secrets/(?:gatehouse|setup|tls|database)/${key}\\b`, "u"))
+    }
   })
 })
 

@@ -9,6 +9,7 @@ import { socketUrl } from "#dev/postgresDatabases.ts"
 
 /** `fast` gives up durability, which only a test that kills the server needs. */
 const fast = process.argv.includes("fast")
+const settings: Readonly<Record<string, string>> = JSON.parse(process.argv[3] ?? "{}")
 const dataDir = mkdtempSync(join(tmpdir(), "gatehouse-pg-"))
 chmodSync(dataDir, 0o711)
 let scope: Scope.Closeable | undefined
@@ -27,7 +28,7 @@ const relax = (socketDir: string) =>
 
 const start = async () => {
   scope ??= Effect.runSync(Scope.make())
-  const postgres = await Effect.runPromise(startPostgres({ dataDir }).pipe(Scope.provide(scope)))
+  const postgres = await Effect.runPromise(startPostgres({ dataDir, settings }).pipe(Scope.provide(scope)))
   if (fast) await Effect.runPromise(relax(postgres.socketDir))
   return { socketDir: postgres.socketDir, pid: postgres.pid }
 }

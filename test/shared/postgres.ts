@@ -28,16 +28,19 @@ interface Running {
 type Answer = Running | { readonly failed: string }
 
 /** A server in a process that ends with this one, even if this one is killed. */
-const hold = (mode: "fast" | "durable") => {
+const hold = (mode: "fast" | "durable", settings: Readonly<Record<string, string>> = {}) => {
   const waiting: Array<(answer: Answer) => void> = []
-  const child = Bun.spawn([process.execPath, `${import.meta.dir}/postgres.process.ts`, mode], {
-    cwd: `${import.meta.dir}/../..`,
-    stdio: ["ignore", "inherit", "inherit"],
-    ipc: (answer: Answer) => waiting.shift()?.(answer),
-    onExit: () => {
-      for (const answer of waiting.splice(0)) answer({ failed: "the process that holds Postgres ended" })
+  const child = Bun.spawn(
+    [process.execPath, `${import.meta.dir}/postgres.process.ts`, mode, JSON.stringify(settings)],
+    {
+      cwd: `${import.meta.dir}/../..`,
+      stdio: ["ignore", "inherit", "inherit"],
+      ipc: (answer: Answer) => waiting.shift()?.(answer),
+      onExit: () => {
+        for (const answer of waiting.splice(0)) answer({ failed: "the process that holds Postgres ended" })
+      }
     }
-  })
+  )
   const ask = (command: "start" | "stop"): Promise<Running> =>
     new Promise((resolve, reject) => {
       waiting.push((answer) => ("failed" in answer ? reject(new Error(answer.failed)) : resolve(answer)))
@@ -138,8 +141,9 @@ export interface PrivatePostgres {
   readonly dispose: () => Promise<void>
 }
 
-export const privatePostgres = (): PrivatePostgres => {
-  const holder = hold("durable")
+/** With `settings` beside those of every embedded server. */
+export const privatePostgres = (settings?: Readonly<Record<string, string>>): PrivatePostgres => {
+  const holder = hold("durable", settings)
   let socketDir: string | undefined
   let server = 0
   let frozen: ReadonlyArray<number> = []

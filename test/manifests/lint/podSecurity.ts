@@ -68,7 +68,7 @@ export const podSecurity: ReadonlyArray<Rule> = [
         )
       )
     },
-    [{ place: "dev-monitoring/Deployment/monitor", set: { [`${first}/volumeMounts/2/readOnly`]: false } }]
+    [{ place: "dev-monitoring/Deployment/monitor", set: { [`${first}/volumeMounts/3/readOnly`]: false } }]
   ),
   perWorkload(
     "volume-types",
