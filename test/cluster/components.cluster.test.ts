@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect } from "bun:test"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
-import { BackupList, Job } from "#shared/api/scheduler.ts"
+import { BackupList, Job, JobDetail } from "#shared/api/scheduler.ts"
 import { Schema } from "effect"
 import { addComponents, type Components } from "#test/cluster/deployment/components.ts"
 import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
@@ -26,6 +26,7 @@ const origin = originOf(environment)
 
 const decodeBackups = Schema.decodeUnknownSync(BackupList)
 const decodeJob = Schema.decodeUnknownSync(Job)
+const decodeDetail = Schema.decodeUnknownSync(JobDetail)
 
 const superuser = (database: "gateway" | "logging" | "data", sql: string) =>
   cluster.kubectl(
@@ -198,7 +199,7 @@ describe("the optional components on a real node", () => {
     eventually(
       `the job ${id} succeeds`,
       async () => {
-        const job = decodeJob(await owner.get(`/jobs/${id}`))
+        const { job } = decodeDetail(await owner.get(`/jobs/${id}`))
         if (job.state === "failed" || job.state === "cancelled") {
           throw new Hopeless(JSON.stringify(await owner.get(`/jobs/${id}/logs`)))
         }
@@ -240,10 +241,12 @@ describe("the optional components on a real node", () => {
     await superuser("data", `SELECT pg_terminate_backend(pid) ${held}`)
     await holding
     expect(halves()).toHaveLength(1)
-    await allReady(cluster, environment)
-    expect((await backups()).items).toHaveLength(before)
+    const { items: listed } = await eventually("the scheduler is back", backups)
+    expect(listed).toHaveLength(before)
     await succeeded(id)
     expect(halves()).toEqual([])
-    expect((await backups()).items).toHaveLength(before + 1)
+    const { items } = await backups()
+    expect(items).toHaveLength(before + 1)
+    expect(items[0]).toMatchObject({ database: "data", jobId: id, state: "made" })
   }, 240_000)
 })
