@@ -78,7 +78,6 @@ describe("the image", () => {
   let archive = ""
 
   beforeAll(async () => {
-    // The run's folder, so that the suites of one run build it once.
     archive = await writeImage(process.env[clusterFolder] ?? folder)
     entries = await buildRootfs()
     writeRoot(root, entries)
@@ -118,13 +117,6 @@ describe("the image", () => {
   test("tells a gateway to have as many requests under way as the bootstrap does", () => {
     const told = /BUN_CONFIG_MAX_HTTP_REQUESTS:-(\d+)/u.exec(readFileSync("bootstrap", "utf8"))?.[1]
     expect(readImage(archive).config.config.Env).toContain(`BUN_CONFIG_MAX_HTTP_REQUESTS=${told}`)
-  })
-
-  test("is described by the Dockerfile too", () => {
-    const dockerfile = readFileSync("services/Dockerfile", "utf8")
-    for (const [key, value] of Object.entries(environment)) expect(dockerfile).toContain(`${key}=${value}`)
-    expect(dockerfile).toContain(`ENTRYPOINT ["/${binaryPath}"]`)
-    expect(dockerfile).toMatch(/^FROM gcr\.io\/distroless\/base-debian12:nonroot@sha256:[0-9a-f]{64}$/mu)
   })
 
   const mounts = Object.fromEntries(

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { runFolder } from "#test/cluster/cluster.ts"
 import type { Lane } from "#test/cluster/lanes.ts"
 import type { Summary } from "#test/shared/report.ts"
 
@@ -40,7 +41,7 @@ export const inBlocks = (
   }
 }
 
-/** All of them as one; a lane that gave no sum has run none of its suites. */
+/** The sums as one; a lane that gave no sum has run none of its suites. */
 export const together = (lanes: ReadonlyArray<Lane>, sums: ReadonlyArray<Summary | undefined>): Summary => {
   const known = sums.map(
     (sum, at): Summary =>
@@ -59,7 +60,7 @@ export const together = (lanes: ReadonlyArray<Lane>, sums: ReadonlyArray<Summary
   }
 }
 
-export interface LaneRun {
+interface LaneRun {
   readonly summary: Promise<Summary | undefined>
   /** Tells it to end; it takes its cluster with it. */
   readonly stop: () => void
@@ -69,18 +70,19 @@ const readSummary = (path: string): Summary | undefined =>
   existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Summary) : undefined
 
 /** Starts `program` (test/cluster/run.ts) for one lane, whose lines `print` gets in blocks. It ends when this process does. */
-export const startLane = (
+const startLane = (
   program: string,
   { files, tier }: Lane,
+  folder: string,
   print: (lines: ReadonlyArray<string>) => void
 ): LaneRun => {
-  const folder = mkdtempSync(join(tmpdir(), "gatehouse-lane-"))
-  const report = join(folder, "summary.json")
+  const report = join(folder, `${tier}.json`)
   const command = [process.execPath, program, "--tier", tier, "--lane", report, ...files]
   // Both outputs in the order in which they were written.
   const child = Bun.spawn(["sh", "-c", 'exec "$@" 2>&1', "sh", ...command], {
     // A group of its own: a Ctrl-C in the terminal is this process's to pass on.
     detached: true,
+    env: { ...process.env, [runFolder]: folder },
     stdio: ["pipe", "pipe", "inherit"]
   })
   const read = async () => {
@@ -95,9 +97,17 @@ export const startLane = (
     if (rest !== "") blocks.take(rest)
     blocks.end()
     await child.exited
-    const summary = readSummary(report)
-    rmSync(folder, { recursive: true, force: true })
-    return summary
+    return readSummary(report)
   }
   return { summary: read(), stop: () => child.kill("SIGTERM") }
+}
+
+/** Runs all of them to their end, or until `told` to end. */
+export const runLanes = async (program: string, lanes: ReadonlyArray<Lane>, told: Promise<void>): Promise<Summary> => {
+  const folder = mkdtempSync(join(tmpdir(), "gatehouse-lanes-"))
+  const runs = lanes.map((lane) => startLane(program, lane, folder, (lines) => console.log(lines.join("\n"))))
+  void told.then(() => runs.forEach(({ stop }) => stop()))
+  const sums = await Promise.all(runs.map(({ summary }) => summary))
+  rmSync(folder, { recursive: true, force: true })
+  return together(lanes, sums)
 }

@@ -7,12 +7,15 @@ import { isAlive, nameOf } from "#test/cluster/alive.ts"
 import { clusterFolder } from "#test/cluster/cluster.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { testCluster } from "#test/cluster/launch.ts"
-import { remains, removeLeftBehind, supervisorFile } from "#test/cluster/leftBehind.ts"
+import { remains, removeLeftBehind, standing, supervisorFile } from "#test/cluster/leftBehind.ts"
+import { highestTier } from "#test/cluster/tier.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { familyOf } from "#test/shared/leftovers.ts"
 
-/** The run's own cluster: another one's end must not touch it. */
+/** This lane's own cluster: another one's end must not touch it, nor that of the other lane. */
 const neighbour = await testCluster()
+/** Of the clusters that are started and ended here. */
+const tier = highestTier().tier ?? "controlplane"
 
 const tryRead = (read: () => string): string => {
   try {
@@ -28,20 +31,20 @@ interface Started {
   readonly supervisor: number
   /** What of this cluster is on the machine, one line each. */
   readonly traces: () => ReadonlyArray<string>
+  /** That the clusters that were there before are as they were. */
+  readonly neighboursStand: () => Promise<void>
 }
 const starters: Array<Bun.Subprocess> = []
 
-/** Starts another cluster, of the same tier as the run's, from a process of its own. */
+/** Starts another cluster, of the highest tier, from a process of its own. */
 const startAnother = async (): Promise<Started> => {
+  const neighbours = standing()
   const { [clusterFolder]: _, ...env } = process.env
-  const starter = Bun.spawn(
-    [process.execPath, resolve(import.meta.dir, "run.ts"), "--hold", "--tier", neighbour.tier],
-    {
-      detached: true,
-      env,
-      stdio: ["ignore", "pipe", "inherit"]
-    }
-  )
+  const starter = Bun.spawn([process.execPath, resolve(import.meta.dir, "run.ts"), "--hold", "--tier", tier], {
+    detached: true,
+    env,
+    stdio: ["ignore", "pipe", "inherit"]
+  })
   starters.push(starter)
   let said = ""
   const decoder = new TextDecoder()
@@ -74,7 +77,17 @@ const startAnother = async (): Promise<Started> => {
       .split("\n")
       .filter((line) => line.startsWith(`gh${supervisor}\t`))
   ]
-  return { starter, supervisor, traces }
+  const neighboursStand = async () => {
+    expect((await neighbour.request("/readyz")).status).toBe(200)
+    expect([...neighbours.keys()].some((path) => path.endsWith(basename(neighbour.folder)))).toBe(true)
+    // One that ends by itself meanwhile takes itself away.
+    await eventually(
+      "what is gone has ended by itself",
+      noneOf(() => [...neighbours].flatMap(([what, runs]) => (!standing().has(what) && runs() ? [what] : []))),
+      20
+    )
+  }
+  return { starter, supervisor, traces, neighboursStand }
 }
 
 /** Fails with what is left. */
@@ -82,11 +95,6 @@ const noneOf = (traces: Started["traces"]) => async () => {
   const left = traces()
   if (left.length > 0) throw new Error(left.join("\n"))
   return true
-}
-
-const neighbourStands = async () => {
-  expect((await neighbour.request("/readyz")).status).toBe(200)
-  expect(remains().some((path) => path.endsWith(basename(neighbour.folder)))).toBe(true)
 }
 
 const onLinux = skipUnless(process.platform === "linux", "what a process leaves is read from /proc")
@@ -98,27 +106,27 @@ afterEach(() => {
 onLinux.test(
   "a running cluster is seen by what this suite looks at, and nothing is left when it is told to end",
   async () => {
-    const { starter, traces } = await startAnother()
+    const { neighboursStand, starter, traces } = await startAnother()
     const kinds = traces().map((trace) => trace.split(/[ /]/u)[0])
     expect(kinds).toContain("process")
-    expect(traces().some((trace) => trace.startsWith("/sys/fs/cgroup"))).toBe(neighbour.tier === "node")
+    expect(traces().some((trace) => trace.startsWith("/sys/fs/cgroup"))).toBe(tier === "node")
     starter.kill("SIGINT")
     expect(await starter.exited).toBe(0)
     expect(traces()).toEqual([])
-    await neighbourStands()
+    await neighboursStand()
   }
 )
 
 onLinux.test("nothing is left when the starter is killed", async () => {
-  const { starter, traces } = await startAnother()
+  const { neighboursStand, starter, traces } = await startAnother()
   starter.kill("SIGKILL")
   await starter.exited
   await eventually("nothing is left", noneOf(traces), 20)
-  await neighbourStands()
+  await neighboursStand()
 })
 
 onLinux.test("the next start removes what is left when the supervisor is killed too, and only that", async () => {
-  const { starter, supervisor, traces } = await startAnother()
+  const { neighboursStand, starter, supervisor, traces } = await startAnother()
   starter.kill("SIGKILL")
   process.kill(supervisor, "SIGKILL")
   await starter.exited
@@ -131,5 +139,5 @@ onLinux.test("the next start removes what is left when the supervisor is killed 
     },
     20
   )
-  await neighbourStands()
+  await neighboursStand()
 })

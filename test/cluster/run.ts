@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
 import { clusterFolder } from "#test/cluster/cluster.ts"
-import { startLane, together } from "#test/cluster/laneRun.ts"
-import { type Lane, lanesOf } from "#test/cluster/lanes.ts"
+import { runLanes } from "#test/cluster/laneRun.ts"
+import { inOrder, lanesOf } from "#test/cluster/lanes.ts"
 import { describeTier, type OwnCluster, startCluster } from "#test/cluster/launch.ts"
 import { highestTier, type Tier } from "#test/cluster/tier.ts"
 import { endAll, familyOf } from "#test/shared/leftovers.ts"
@@ -104,9 +104,9 @@ const runSuites = async (cluster: OwnCluster, files: ReadonlyArray<string>): Pro
 const filters = args.map((path) => relative(root, resolve(path)))
 const files =
   laneReport === undefined
-    ? [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })]
-        .filter((file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`)))
-        .sort()
+    ? [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })].filter(
+        (file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`))
+      )
     : // In the lane's order.
       filters
 if (!hold && files.length === 0) refuse(`no suite at ${filters.join(", ")}`)
@@ -117,15 +117,9 @@ if (verdict.tier === undefined && !hold) {
   finish({ passed: 0, failed: 0, skips, faults: [] })
 }
 
-const runLanes = async (lanes: ReadonlyArray<Lane>): Promise<Summary> => {
-  const runs = lanes.map((lane) => startLane(import.meta.path, lane, (lines) => console.log(lines.join("\n"))))
-  void told.then(() => runs.forEach(({ stop }) => stop()))
-  return together(lanes, await Promise.all(runs.map(({ summary }) => summary)))
-}
-
 // Where no node can run, or one tier was asked for, all share one cluster.
 const lanes = wanted === "highest" && verdict.tier === "node" && !hold ? lanesOf(files) : []
-if (lanes.length > 1) finish(await runLanes(lanes))
+if (lanes.length > 1) finish(await runLanes(import.meta.path, lanes, told))
 
 const tier = (lanes[0]?.tier ?? wanted) as Tier | "highest"
 const began = performance.now()
@@ -138,7 +132,7 @@ console.log(`Kubernetes at ${cluster.server}: ${describeTier(cluster.tier, clust
 
 let summary: Summary = { passed: 0, failed: 0, skips: [], faults: [] }
 if (hold) await holdCluster(cluster)
-else if (stopped === undefined) summary = await runSuites(cluster, lanes[0]?.files ?? files)
+else if (stopped === undefined) summary = await runSuites(cluster, laneReport === undefined ? inOrder(files) : files)
 await cluster.stop().catch((error: unknown) => {
   summary = { ...summary, failed: summary.failed + 1, faults: [...summary.faults, String(error)] }
 })

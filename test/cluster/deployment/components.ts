@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import type { Cluster } from "#test/cluster/cluster.ts"
+import { eventually } from "#test/cluster/eventually.ts"
 import type { Deployed } from "./deployed.ts"
 import type { Environment } from "./manifests.ts"
 import { writeOpenBaoImage } from "./openBaoImage.ts"
@@ -34,14 +35,32 @@ const storeDocument = () => {
   }
 }
 
-/** Room in the quota of `dev` for all three, as the table of kustomize/README.md adds up. */
-const room = [
-  ["requests.cpu: 320m", "requests.cpu: 360m"],
-  ["requests.memory: 2304Mi", "requests.memory: 2720Mi"],
-  ['limits.cpu: "16"', 'limits.cpu: "18"'],
-  ["limits.memory: 3072Mi", "limits.memory: 4096Mi"],
-  ["requests.storage: 12Gi", "requests.storage: 17Gi"]
-] as const
+/** What all three want of a quota by the table of kustomize/README.md, in the units that the quota is written in. */
+const wanted = (): ReadonlyMap<string, number> => {
+  const table = /^\| component \|[\s\S]*?\n(?=\n)/mu.exec(read("README.md"))?.[0] ?? ""
+  const [head = [], , ...rows] = table
+    .trim()
+    .split("\n")
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+    )
+  return new Map(
+    head.slice(1).map((key, at) => [key, rows.reduce((sum, row) => sum + Number.parseInt(row[at + 1]!, 10), 0)])
+  )
+}
+
+/** Makes room in the environment's quota, as an operator adds it up. */
+const makeRoom = ({ edit }: Operator, environment: Environment) => {
+  const more = wanted()
+  if (more.size < 5) throw new Error("kustomize/README.md has no table of what a component wants")
+  for (const [key, amount] of more) {
+    const path = `kustomize/cluster/${environment}/resourcequota.yaml`
+    edit(path, new RegExp(`^( +${key}: "?)(\\d+)`, "mu"), (_, start, had) => `${start}${Number(had) + amount}`)
+  }
+}
 
 export interface Components {
   readonly operator: Operator
@@ -77,7 +96,7 @@ export const addComponents = async (
     await cluster.kubectl(["apply", "--server-side", "-f", "-"], { stdin: overlay })
   }
   const allowed = (text: string) => block(blocksOf(text), "namespace.yaml")
-  for (const [from, to] of room) edit(`kustomize/cluster/${environment}/resourcequota.yaml`, from, to)
+  makeRoom(operator, environment)
 
   const backups = block(blocksOf(read("README.md")), "backup-key")
   await run(backups)
@@ -105,8 +124,12 @@ export const addComponents = async (
   await run(block(blocksOf(service), "CREATE ROLE"))
   await applyAll()
 
-  const started = "jsonpath={.status.containerStatuses[0].started}=true"
-  await cluster.kubectl(["-n", environment, "wait", "pod/secret-store-0", `--for=${started}`, "--timeout=90s"])
+  await eventually("the store's server runs", async () => {
+    const pod = await cluster.read<{
+      readonly status: { readonly containerStatuses?: ReadonlyArray<{ readonly started?: boolean }> }
+    }>(`/api/v1/namespaces/${environment}/pods/secret-store-0`)
+    return pod.status.containerStatuses?.[0]?.started
+  })
   const initialised = await run(store.init)
   const recoveryKey = found(initialised, /^Recovery Key 1: (\S+)$/mu)
   const rootToken = found(initialised, /^Initial Root Token: (\S+)$/mu)

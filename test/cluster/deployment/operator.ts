@@ -26,7 +26,11 @@ export interface Operator {
   readonly folder: string
   readonly write: (path: string, text: string) => void
   /** Replaces text of a file; fails where it is not there. */
-  readonly edit: (path: string, from: string | RegExp, to: string) => void
+  readonly edit: (
+    path: string,
+    from: string | RegExp,
+    to: string | ((...found: ReadonlyArray<string>) => string)
+  ) => void
   /** Runs commands written for `prod` in this operator's environment; gives what they print, rejects with their complaint. */
   readonly run: (script: string, variables?: Readonly<Record<string, string>>) => Promise<string>
   /** Text written for `prod`, as it is for this operator's environment. */
@@ -71,7 +75,7 @@ export const makeOperator = async (cluster: Cluster, environment: Environment): 
   }
   const edit: Operator["edit"] = (path, from, to) => {
     const text = read(path)
-    const edited = text.replace(from, () => to)
+    const edited = text.replace(from, typeof to === "string" ? () => to : to)
     if (edited === text) throw new Error(`${path} has no ${String(from)}`)
     write(path, edited)
   }

@@ -1,9 +1,10 @@
-/** The image of a service of one's own, made as README.md tells: the sample copied under another name and built; must touch no file of this checkout. */
+/** The image of a service of one's own, made as README.md tells, the sample copied under another name, and built as services/Dockerfile does; must touch no file of this checkout. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
 import { binaryPath, environment, user } from "#dev/image/rootfs.ts"
 import { imageArchive } from "#test/cluster/images.ts"
+import { stage } from "#test/shared/dockerfile.ts"
 import { blocksOf } from "./operator.ts"
 import { filesBelow } from "./postgresImage.ts"
 
@@ -21,7 +22,15 @@ const succeed = (argv: ReadonlyArray<string>, cwd: string) => {
 export const writeOwnImage = (folder: string): string => {
   const copy = mkdtempSync(join(tmpdir(), "gatehouse-own-"))
   try {
-    for (const part of ["package.json", "bun.lock", "bunfig.toml", "tsconfig.json", "services", "shared"]) {
+    for (const part of [
+      "bootstrap",
+      "package.json",
+      "bun.lock",
+      "bunfig.toml",
+      "tsconfig.json",
+      "services",
+      "shared"
+    ]) {
       cpSync(join(project, part), join(copy, part), { recursive: true })
     }
     symlinkSync(join(project, "node_modules"), join(copy, "node_modules"))
@@ -30,7 +39,8 @@ export const writeOwnImage = (folder: string): string => {
     )
     succeed(["sh", "-euc", recipe], copy)
     const root = join(copy, "rootfs")
-    succeed([process.execPath, "services/dev/image/run.ts", "--rootfs", root], copy)
+    const build = stage("build").find(({ name }) => name === "RUN")!.rest
+    succeed(["sh", "-euc", build.replace("/rootfs", root)], copy)
     const files = filesBelow(root).map((path) => [`/${relative(root, path)}`, path] as const)
     const archive = join(folder, "own-image.tar")
     writeFileSync(

@@ -96,7 +96,13 @@ export const writePostgresImage = (folder: string): string => {
       entrypoint: ["/usr/local/bin/docker-entrypoint.sh"],
       command: ["postgres"],
       user: 10_070,
-      environment: [`PATH=${prefix}/bin:/bin:/usr/local/bin`, "LANG=C.UTF-8", "PGDATA=/var/lib/postgresql/18/docker"]
+      environment: [
+        `PATH=${prefix}/bin:/bin:/usr/local/bin`,
+        // Where the official image's programs look for the server.
+        "PGHOST=/var/run/postgresql",
+        "LANG=C.UTF-8",
+        "PGDATA=/var/lib/postgresql/18/docker"
+      ]
     }
   ])
   rmSync(users, { recursive: true, force: true })
