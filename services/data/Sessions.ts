@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from "node:crypto"
 import { Clock, Context, Effect, Layer, type Redacted, Ref, type Scope, Stream } from "effect"
 import type { Principal } from "#shared/domain/identity.ts"
 import { Unavailable } from "#shared/domain/errors.ts"
-import { Database, openSession, type Session, SqlClient, type SqlError } from "#shared/sql.ts"
+import { Database, openSession, type Session, SqlClient, type SqlError, type TakeTextArray } from "#shared/sql.ts"
 import { type Failure, failureOf } from "./failures.ts"
 import { Memberships } from "./Memberships.ts"
 
@@ -48,12 +48,13 @@ export class Sessions extends Context.Service<
   {
     /**
      * Opens a transaction for `principal` that may take `millis` in all. Its claims are signed for this one backend and end
-     * with that time. Fails as Unavailable while the instance cannot be reached.
+     * with that time. `take` gets the `text[]` of its results. Fails as Unavailable while the instance cannot be reached.
      */
     readonly open: (
       profile: Profile,
       principal: Pick<Principal, "userId" | "roles">,
-      millis: number
+      millis: number,
+      take?: TakeTextArray
     ) => Effect.Effect<Work, Failure, Scope.Scope>
   }
 >()("gatehouse/data/Sessions") {
@@ -90,13 +91,14 @@ const makeSessions = (options: Options) =>
       return `${payload}.${createHmac("sha256", secret).update(payload).digest("hex")}`
     }
 
-    const open: Sessions["Service"]["open"] = Effect.fnUntraced(function* (profile, principal, millis) {
+    const open: Sessions["Service"]["open"] = Effect.fnUntraced(function* (profile, principal, millis, take) {
       const secret = yield* key
       const tenants = yield* memberships.of(principal)
       const limit = String(millis + backstop)
       const session = yield* openSession({
         url: profile === "query" ? options.queryUrl : options.writeUrl,
         applicationName: `gatehouse-data-${profile}`,
+        ...(take === undefined ? {} : { takeTextArray: take }),
         parameters: {
           TimeZone: "UTC",
           DateStyle: "ISO",
