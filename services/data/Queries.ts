@@ -199,6 +199,7 @@ const makeQueries = (own: Limits) =>
         const scope = yield* Scope.make()
         const writer = new LineWriter(format)
         const source = yield* Effect.gen(function* () {
+          yield* parser.lean
           const { statement, work } = yield* begin(caller, query, limits, "long", writer)
           return yield* linesOf(work, writer, statement, query, format, limits)
         }).pipe(
