@@ -24,7 +24,9 @@ export interface Work {
     text: string,
     params?: ReadonlyArray<unknown>
   ) => Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, Failure>
-  /** The same as they come, no faster than they are taken. */
+  /** Runs one statement for the number of rows that it changed. */
+  readonly changed: (text: string, params?: ReadonlyArray<unknown>) => Effect.Effect<number, Failure>
+  /** Runs one statement for its rows as they come, no faster than they are taken. */
   readonly records: (
     text: string,
     params?: ReadonlyArray<unknown>
@@ -109,11 +111,10 @@ const makeSessions = (options: Options) =>
           client_connection_check_interval: "1000"
         }
       }).pipe(Effect.mapError(() => new Unavailable({ dependency: "data DB", retryAfterSeconds: 2 })))
-      const rows: Work["rows"] = (text, params) =>
-        session.query(text, params, false).pipe(
-          Effect.map((result) => result.rows),
-          Effect.mapError(failureOf)
-        )
+      const run = (text: string, params?: ReadonlyArray<unknown>) =>
+        session.query(text, params, false).pipe(Effect.mapError(failureOf))
+      const rows: Work["rows"] = (text, params) => Effect.map(run(text, params), (result) => result.rows)
+      const changed: Work["changed"] = (text, params) => Effect.map(run(text, params), (result) => result.rowCount)
       const challenge = (yield* rows("SELECT gw.challenge() AS challenge"))[0]?.["challenge"]
       const now = yield* Clock.currentTimeMillis
       const token = tokenOf(secret, {
@@ -127,7 +128,7 @@ const makeSessions = (options: Options) =>
       yield* rows(`SET gw.claims = '${token}'`)
       yield* rows(`BEGIN ISOLATION LEVEL ${profile === "query" ? "REPEATABLE READ READ ONLY" : "READ COMMITTED"}`)
       const records: Work["records"] = (text, params) => Stream.mapError(session.stream(text, params), failureOf)
-      return { session, rows, records, failure: failureOf, commit: Effect.asVoid(rows("COMMIT")) }
+      return { session, rows, changed, records, failure: failureOf, commit: Effect.asVoid(rows("COMMIT")) }
     })
 
     return Sessions.of({ open })
