@@ -159,7 +159,9 @@ const isOf = (pattern: string, path: string): boolean => {
   const given = path.split("/")
   const rest = wanted.at(-1) === "*" && given.length >= wanted.length
   if (!rest && wanted.length !== given.length) return false
-  return wanted.every((part, index) => part === "*" || part === given[index] || (part[0] === ":" && given[index] !== ""))
+  return wanted.every(
+    (part, index) => part === "*" || part === given[index] || (part[0] === ":" && given[index] !== "")
+  )
 }
 
 /** The methods that a path has routes for; none where there is no such path. HEAD is answered wherever GET is. */
