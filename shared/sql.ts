@@ -180,15 +180,18 @@ const makeDatabase = (options: DatabaseOptions) =>
     const migrated = yield* Ref.make(false)
     const once = yield* Semaphore.make(1)
     const unavailable = new Unavailable({ dependency: options.name, retryAfterSeconds: 2 })
+    const { attended } = yield* pickUpForgotten(sql)
 
     const migrate = once.withPermit(
-      Effect.gen(function* () {
-        if (yield* Ref.get(migrated)) return
-        // A wait for a connection that never comes was seen where the server was slow to start; who waits here keeps all others.
-        yield* Effect.timeoutOrElse(sql`SELECT 1`, { duration: "10 seconds", orElse: () => unavailable })
-        yield* Migrator.make({})({ loader: Migrator.fromRecord({ ...options.migrations }) })
-        yield* Ref.set(migrated, true)
-      })
+      attended(
+        Effect.gen(function* () {
+          if (yield* Ref.get(migrated)) return
+          // Who waits here keeps all others, so a network that swallows what is sent is given up.
+          yield* Effect.timeoutOrElse(sql`SELECT 1`, { duration: "10 seconds", orElse: () => unavailable })
+          yield* Migrator.make({})({ loader: Migrator.fromRecord({ ...options.migrations }) })
+          yield* Ref.set(migrated, true)
+        })
+      )
     )
     yield* migrate.pipe(
       Effect.tapError((error) =>
@@ -230,12 +233,13 @@ const makeDatabase = (options: DatabaseOptions) =>
 
     return Database.of({
       name: options.name,
-      run: (queries) => patiently(Effect.andThen(ensureMigrated, settled(queries))),
-      transaction: (queries) => patiently(Effect.andThen(ensureMigrated, settled(sql.withTransaction(queries)))),
+      run: (queries) => patiently(Effect.andThen(ensureMigrated, attended(settled(queries)))),
+      transaction: (queries) =>
+        patiently(Effect.andThen(ensureMigrated, attended(settled(sql.withTransaction(queries))))),
       ready: Effect.asVoid(within("2 seconds", unavailable, Effect.andThen(ensureMigrated, settled(sql`SELECT 1`)))),
       notifications: (channel) =>
         Stream.unwrap(
-          Effect.map(pg.listen(channel), (queue) =>
+          Effect.map(attended(pg.listen(channel)), (queue) =>
             Stream.concat(
               Stream.succeed(undefined as string | undefined),
               Stream.fromQueue(queue).pipe(Stream.map((one) => one.payload as string | undefined))
@@ -246,6 +250,29 @@ const makeDatabase = (options: DatabaseOptions) =>
           Stream.orDie
         )
     })
+  })
+
+/**
+ * The pool of effect 4.1 forgets who waits: when, of several connections being opened, one is made and another fails in the
+ * same moment, the failure keeps a place among the connections, and no other is opened until somebody else asks. So while
+ * anything is under way, somebody asks every second.
+ */
+const pickUpForgotten = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    let underWay = 0
+    const attended = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.suspend(() => {
+        underWay++
+        return Effect.ensuring(
+          effect,
+          Effect.sync(() => underWay--)
+        )
+      })
+    const ask = Effect.suspend(() =>
+      underWay === 0 ? Effect.void : Effect.ignore(Effect.timeout(sql`SELECT 1`, "1 second"))
+    )
+    yield* Effect.forkScoped(Effect.repeat(ask, Schedule.spaced("1 second")))
+    return { attended }
   })
 
 /**

@@ -4,8 +4,9 @@ import { createHmac } from "node:crypto"
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from "jose"
 import { identityHeader } from "#shared/auth.ts"
 import { type Echo, type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
 import { signed, type SigningKey, signingKey } from "#test/gateway/loginFixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -42,7 +43,7 @@ beforeAll(async () => {
   await gateway.database.query(`INSERT INTO signing_keys (kid, state, public_jwk, sealed_private_jwk, retired_at)
     VALUES ('${ours.kid}', 'previous', '${JSON.stringify(ours.publicJwk)}', 'none', now())`)
   await gateway.database.query("SELECT pg_notify('keys', '')")
-  await eventually("the key is known", async () =>
+  await until("the key is known", async () =>
     (await (await gateway.ask("/.well-known/jwks.json")).text()).includes(ours.kid!)
   )
   owner = await gateway.person()
@@ -236,7 +237,7 @@ describe("R10: the identity token that a service gets", () => {
     await gateway.database.query(
       `INSERT INTO grants (user_id, role, environment) VALUES ('${somebody.userId}', 'operator', '*')`
     )
-    const second = await eventually("its scope follows", async () => {
+    const second = await until("its scope follows", async () => {
       const token = await identityAt("/monitor/x", somebody)
       return token === first ? undefined : token
     })

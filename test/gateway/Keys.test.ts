@@ -4,7 +4,8 @@ import { decodeProtectedHeader } from "jose"
 import { rotateKeys } from "#gateway/rotateKeys.ts"
 import { Effect, Result } from "effect"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -89,7 +90,7 @@ describe("R11: the JWKS", () => {
     expect(decodeProtectedHeader(await gateway.token(owner)).kid).toBe(current!)
     const etag = (await gateway.ask("/.well-known/jwks.json")).headers.get("etag")
     await rotate()
-    await eventually("the new set is published", async () => (await kids()).length === 3)
+    await until("the new set is published", async () => (await kids()).length === 3)
     expect(await kidOf("current")).toEqual([next!])
     expect(await kidOf("previous")).toEqual([current!])
     expect(await kids()).toContain(current!)
@@ -123,7 +124,7 @@ describe("R11: rotation", () => {
     for (let n = 0; n < 2; n++) {
       const [next] = await kidOf("next")
       await rotate()
-      await eventually("the next key signs", async () => seen.has(String(next)))
+      await until("the next key signs", async () => seen.has(String(next)))
     }
     loading = false
     await load
@@ -138,7 +139,7 @@ describe("R11: rotation", () => {
       `UPDATE signing_keys SET retired_at = now() - interval '25 hours' WHERE kid = '${previous[0]}'`
     )
     await gateway.database.query("SELECT pg_notify('keys', '')")
-    await eventually("it is not published", async () => !(await kids()).includes(previous[0]!))
+    await until("it is not published", async () => !(await kids()).includes(previous[0]!))
     await rotate()
     expect(await kidOf("previous")).not.toContain(previous[0]!)
   })
@@ -165,7 +166,7 @@ describe("R11: rotation", () => {
       const before = await rotations()
       await age(31)
       for (const one of [gateway, second]) {
-        await eventually("the key is replaced", async () => {
+        await until("the key is replaced", async () => {
           const { keys } = await published(one)
           return (await kidOf("current"))[0] === next && keys.some((key) => key["kid"] === next)
         })
@@ -185,8 +186,8 @@ describe("R11: an emergency", () => {
     expect((await ask(token)).status).toBe(200)
     const started = performance.now()
     await rotate(true)
-    await eventually("the token is refused", async () => (await ask(token)).status === 401)
-    await eventually("the session is over", async () => {
+    await until("the token is refused", async () => (await ask(token)).status === 401)
+    await until("the session is over", async () => {
       const answer = await gateway.ask("/auth/me", { headers: { cookie: somebody.cookie } })
       return answer.status === 401
     })
@@ -216,7 +217,7 @@ describe("R11: a private key", () => {
       awaitReady: false
     })
     try {
-      await eventually("the log says so", async () => {
+      await until("the log says so", async () => {
         await own.ask("/auth/login")
         return log.some((line) => line.includes("GATEWAY_SECRET does not open it"))
       })
@@ -239,7 +240,7 @@ describe("R11: a private key", () => {
     await Effect.runPromise(rotateKeys(envOf(gateway, wrong), true))
     await Effect.runPromise(rotateKeys(envOf(gateway, wrong), false))
     await rotate(true)
-    owner = await eventually("the gateway signs again", async () => {
+    owner = await until("the gateway signs again", async () => {
       const person = await gateway.person()
       return (await ask(await gateway.token(person).catch(() => "none"))).status === 200 ? person : undefined
     })

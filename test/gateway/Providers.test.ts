@@ -1,7 +1,7 @@
 /** R6 and R20 towards identity providers: which ID tokens are believed, how GitHub's people are read, and what happens while a provider is away. */
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { createHmac, generateKeyPairSync, sign } from "node:crypto"
-import { eventually, type GatewayFixture, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, startGateway } from "#test/gateway/fixture.ts"
 import {
   begin,
   callback,
@@ -18,6 +18,7 @@ import {
   startFakeProvider
 } from "#test/gateway/loginFixture.ts"
 import { startFakeGithub, type FakeGithub } from "#test/gateway/githubFixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -48,10 +49,7 @@ beforeAll(async () => {
       routes: []
     }
   })
-  await eventually(
-    "discovery",
-    async () => (await makeBrowser(gateway).get("/auth/login?provider=fake")).status === 302
-  )
+  await until("discovery", async () => (await makeBrowser(gateway).get("/auth/login?provider=fake")).status === 302)
 })
 afterAll(async () => {
   await gateway?.stop()
@@ -219,7 +217,7 @@ describe("R6: a provider that names itself in its answers (RFC 9207)", () => {
     const own = await startGateway({ env: fakeEnv, settings: { providers: [fakeSettings(named)], routes: [] } })
     try {
       const browser = makeBrowser(own)
-      await eventually("discovery", async () => (await browser.get("/auth/login?provider=fake")).status === 302)
+      await until("discovery", async () => (await browser.get("/auth/login?provider=fake")).status === 302)
       const at = await begin(browser)
       expect((await browser.get(callback(at, named.code(at, "x")))).status).toBe(401)
       const again = await begin(browser)
@@ -247,10 +245,7 @@ describe("R20: a provider that is away", () => {
         token_endpoint: `${late.issuer}/token`,
         jwks_uri: `${late.issuer}/jwks`
       })
-    await eventually(
-      "the provider is found",
-      async () => (await browser.get("/auth/login?provider=late")).status === 302
-    )
+    await until("the provider is found", async () => (await browser.get("/auth/login?provider=late")).status === 302)
     const at = await begin(browser, "provider=late")
     expect((await browser.get(callback(at, late.code(at, "x"), {}, "late"))).status).toBe(302)
   })

@@ -6,8 +6,9 @@ import { migrations } from "#gateway/migrations/index.ts"
 import { freshFor, Rights } from "#gateway/Rights.ts"
 import { Database } from "#shared/sql.ts"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
 import { freshDatabase, type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -162,7 +163,7 @@ describe("R5: decisions", () => {
 describe("R5, R12: a change of rights takes effect within five seconds", () => {
   const within = async (what: string, person: Person, status: number, seconds = 5) => {
     const started = performance.now()
-    await eventually(what, async () => (await statusOf(person, "prod", "admin", "POST")) === status, seconds)
+    await until(what, async () => (await statusOf(person, "prod", "admin", "POST")) === status, seconds)
     return (performance.now() - started) / 1000
   }
   const listening = () =>
@@ -206,7 +207,7 @@ describe("R5, R12: a change of rights takes effect within five seconds", () => {
     await sql(`DELETE FROM grants WHERE user_id = '${person.userId}'`)
     await within("it is refused", person, 403)
     const old = new Set(before.map((row) => row["pid"]))
-    await eventually("it listens again", async () => {
+    await until("it listens again", async () => {
       const now = await listening()
       return now.length === before.length && now.every((row) => !old.has(row["pid"]))
     })
@@ -274,7 +275,7 @@ describe("R5, R20: without the DB", () => {
       await away(postgres)
       const since = performance.now()
       // What was confirmed less than five seconds ago may be served; nothing later.
-      await eventually("it is closed", async () => {
+      await until("it is closed", async () => {
         const asked = performance.now()
         const found = await status()
         if (asked - since > 5500) expect(found).toBe(503)
@@ -301,7 +302,7 @@ describe("R5, R20: without the DB", () => {
       expect([login.status, stranger.status]).toEqual([200, 401])
       expect([ready.status, live.status]).toEqual([503, 200])
       await back(postgres)
-      await eventually("it is open again", async () => (await status()) === 200, 15)
+      await until("it is open again", async () => (await status()) === 200, 15)
     } finally {
       await own.stop()
       await postgres.dispose()

@@ -1,7 +1,7 @@
 /** R8 and R13, sentence by sentence: what a session cookie is, how long it lives, and how it ends. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { randomBytes } from "node:crypto"
-import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
 import {
   fakeEnv,
@@ -12,6 +12,7 @@ import {
   startFakeProvider
 } from "#test/gateway/loginFixture.ts"
 import { tokenHash } from "#shared/jws.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -28,10 +29,7 @@ beforeAll(async () => {
   fake = startFakeProvider()
   echo = startEcho()
   gateway = await startGateway({ env: fakeEnv, settings: settings() })
-  await eventually(
-    "discovery",
-    async () => (await makeBrowser(gateway).get("/auth/login?provider=fake")).status === 302
-  )
+  await until("discovery", async () => (await makeBrowser(gateway).get("/auth/login?provider=fake")).status === 302)
   person = await gateway.person()
 })
 afterAll(async () => {
@@ -169,7 +167,7 @@ describe("R8: a session's limits", () => {
     limited({ GATEWAY_SESSION_IDLE: "30 minutes" }, async (own) => {
       const cookie = await planted(own, "now() - interval '29 minutes', now() + interval '1 day'")
       expect((await me(cookie, own)).status).toBe(200)
-      await eventually("its use is noted", async () => {
+      await until("its use is noted", async () => {
         const rows = await own.database.query("SELECT 1 FROM sessions WHERE last_seen_at > now() - interval '1 minute'")
         return rows.length === 1
       })
@@ -178,12 +176,12 @@ describe("R8: a session's limits", () => {
   test("past the absolute limit it has ended, however much it is used", () =>
     limited({ GATEWAY_SESSION_ABSOLUTE: "1 second" }, async (own) => {
       const browser = makeBrowser(own)
-      await eventually("discovery", async () => (await browser.get("/auth/login?provider=fake")).status === 302)
+      await until("discovery", async () => (await browser.get("/auth/login?provider=fake")).status === 302)
       const answer = await logIn(browser, fake, "short")
       expect(answer.headers.getSetCookie().some((one) => one.includes("; Max-Age=1"))).toBe(true)
       const cookie = `__Host-gatehouse=${browser.session()}`
       expect((await me(cookie, own)).status).toBe(200)
-      await eventually("the session ends", async () => (await me(cookie, own)).status === 401, 3)
+      await until("the session ends", async () => (await me(cookie, own)).status === 401, 3)
     }))
 
   test("neither limit is 0 or longer than a cookie may live: the start is refused", async () => {
@@ -284,7 +282,7 @@ describe("R8: DELETE /auth/sessions/:id", () => {
     const mine = await gateway.person([{ role: "viewer" }])
     expect((await me(mine.cookie)).status).toBe(200)
     await gateway.database.query(`DELETE FROM sessions WHERE id = '${mine.sessionId}'`)
-    await eventually("it is out", async () => (await me(mine.cookie)).status === 401, 5)
+    await until("it is out", async () => (await me(mine.cookie)).status === 401, 5)
   })
 })
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { decodeJwt, decodeProtectedHeader } from "jose"
 import { exchangeGrantType, sessionGrantType, type TokenResponse } from "#shared/api/auth.ts"
 import { tokenHash } from "#shared/jws.ts"
-import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -114,7 +115,7 @@ describe("R10: an access token", () => {
       const token = await gateway.token(somebody)
       expect(await me(token)).toBe(200)
       await end(somebody)
-      await eventually("the token is refused", async () => (await me(token)) === 401, 5)
+      await until("the token is refused", async () => (await me(token)) === 401, 5)
     }
   })
   test("is given to a session from our own pages only, never to another token", async () => {
@@ -183,7 +184,7 @@ describe("R15: a refresh token", () => {
     await useWasSecondsAgo(token, 11)
     expect(await oauthError(refresh(token))).toEqual([400, "invalid_grant"])
     expect(await oauthError(refresh(latest.refresh_token!))).toEqual([400, "invalid_grant"])
-    await eventually("its access token is refused", async () => (await me(latest.access_token)) === 401, 5)
+    await until("its access token is refused", async () => (await me(latest.access_token)) === 401, 5)
     expect((await audit("refresh.reused")).at(-1)).toMatchObject({
       subject: person.userId,
       session_id: family,
@@ -259,7 +260,7 @@ describe("RFC 7009: revocation", () => {
       const next = await tokens(refresh(token))
       expect((await revoke({ token: used ? token : next.refresh_token! })).status).toBe(200)
       expect(await oauthError(refresh(next.refresh_token!))).toEqual([400, "invalid_grant"])
-      await eventually("its access token is refused", async () => (await me(next.access_token)) === 401, 5)
+      await until("its access token is refused", async () => (await me(next.access_token)) === 401, 5)
       expect((await audit("token.revoked")).at(-1)).toMatchObject({ subject: person.userId, session_id: family })
     }
   })

@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto"
 import { decodeJwt } from "jose"
 import { accessTokenType, jwtTokenType, type TokenResponse } from "#shared/api/auth.ts"
 import { type Echo, type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { eventually, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
 import { signed } from "#test/gateway/loginFixture.ts"
 import {
   assertion,
@@ -14,6 +14,7 @@ import {
   type KeyFile,
   makeFolder
 } from "#test/gateway/workloadFixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -227,7 +228,7 @@ describe("R14 attack: a subject token is invalid_grant, and leaves no user and n
     const userId = decodeJwt(token).sub!
     expect((await by(token, "/admin/x")).status).toBe(200)
     expect((await asOwner("PATCH", `/auth/users/${userId}`, { disabled: true })).status).toBe(200)
-    await eventually("the token is refused", async () => (await by(token, "/admin/x")).status === 401, 5)
+    await until("the token is refused", async () => (await by(token, "/admin/x")).status === 401, 5)
     expect(await oauthError(good())).toEqual([400, "invalid_grant"])
     expect(await workloadSessions()).toBe(0)
     expect((await asOwner("PATCH", `/auth/users/${userId}`, { disabled: false })).status).toBe(200)
@@ -317,12 +318,12 @@ describe("a workload", () => {
     const token = await tokenOf(good())
     const rows = await gateway.database.query("SELECT id, user_id AS user FROM grants WHERE role = 'watchman'")
     expect((await asOwner("DELETE", `/auth/grants/${rows[0]!["id"]}`)).status).toBe(204)
-    await eventually("the right is gone", async () => (await by(token, "/admin/x")).status === 403, 5)
+    await until("the right is gone", async () => (await by(token, "/admin/x")).status === 403, 5)
     expect((await by(await tokenOf(good()), "/admin/x")).status).toBe(403)
     expect(await count("grants", "role = 'watchman'")).toBe(0)
     const again = { userId: rows[0]!["user"], role: "watchman", environment: "test" }
     expect((await asOwner("POST", "/auth/grants", again)).status).toBe(201)
-    await eventually("the right is back", async () => (await by(token, "/admin/x")).status === 200, 5)
+    await until("the right is back", async () => (await by(token, "/admin/x")).status === 200, 5)
   })
   test("is listed among the users, and every exchange is in the audit with its request", async () => {
     const before = (await auditOf("workload.exchanged")).length
@@ -371,18 +372,18 @@ describe("the settings file", () => {
       const fresh = folder.key("fresh")
       folder.write("rotates.jwk", { keys: [fresh.publicJwk] })
       own.writeSettings(settings(workload("stays", stays), workload("rotates", file)))
-      await eventually("the new key is taken", async () => (await get(fresh, "rotates")).status === 200)
+      await until("the new key is taken", async () => (await get(fresh, "rotates")).status === 200)
       expect(await oauthError(get(rotates, "rotates"))).toEqual([400, "invalid_grant"])
       expect(await oauthError(get(leaves, "leaves"))).toEqual([400, "invalid_grant"])
-      await eventually("their sessions have ended", async () => !(await works(tokens.leaves)), 5)
-      await eventually("of the old key too", async () => !(await works(tokens.rotates)), 5)
+      await until("their sessions have ended", async () => !(await works(tokens.leaves)), 5)
+      await until("of the old key too", async () => !(await works(tokens.rotates)), 5)
       expect(await works(tokens.stays)).toBe(true)
       // The key file alone, with the settings as they are.
       folder.write("stays.jwk", stays.privateJwk)
       folder.write("rotates.jwk", rotates.publicJwk)
       expect((await get(stays, "stays")).status).toBe(200)
       folder.write("stays.jwk", stays.publicJwk)
-      await eventually("the key is back", async () => (await get(rotates, "rotates")).status === 200)
+      await until("the key is back", async () => (await get(rotates, "rotates")).status === 200)
     } finally {
       await own.stop()
     }

@@ -2,15 +2,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import {
-  eventually,
-  freePort,
-  type GatewayFixture,
-  type Person,
-  provider,
-  startGateway
-} from "#test/gateway/fixture.ts"
+import { freePort, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
 import { exchange, request } from "#test/gateway/rawHttp.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -42,7 +36,7 @@ beforeAll(async () => {
   await gateway.database.query(`DELETE FROM sessions WHERE id = '${ended.sessionId}'`)
   await gateway.database.query(`UPDATE users SET disabled = true WHERE id = '${disabled.userId}'`)
   for (const { cookie } of [ended, disabled])
-    await eventually(
+    await until(
       "the session is over",
       async () => (await gateway.ask("/auth/me", { headers: { cookie } })).status === 401
     )

@@ -8,7 +8,8 @@ import { Duration, Effect, Redacted, Result } from "effect"
 import { stringify } from "yaml"
 import { gatewayConfig } from "#gateway/config.ts"
 import type { Env } from "#shared/config.ts"
-import { eventually, provider, startGateway } from "#test/gateway/fixture.ts"
+import { provider, startGateway } from "#test/gateway/fixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -256,7 +257,7 @@ test("R20: a reloaded file with a route for a host that is not ours leaves the o
   try {
     expect((await gateway.ask("/one")).status).toBe(502)
     gateway.writeSettings({ providers: [provider], routes: [route("/two", { hosts: ["other.test"] })] })
-    await eventually("the fault is logged", async () => {
+    await until("the fault is logged", async () => {
       await gateway.ask("/one")
       return log.mock.calls.some(([line]) => String(line).includes("other.test is no public host name"))
     })

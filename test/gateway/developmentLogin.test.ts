@@ -10,8 +10,9 @@ import { developmentSettings } from "#dev/settings.ts"
 import { workloadKey } from "#dev/workloadKey.ts"
 import { sessionGrantType, type Me, type TokenResponse } from "#shared/api/auth.ts"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { eventually, freePort, type GatewayFixture, startGateway } from "#test/gateway/fixture.ts"
+import { freePort, type GatewayFixture, startGateway } from "#test/gateway/fixture.ts"
 import { type Browser, makeBrowser } from "#test/gateway/loginFixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -91,7 +92,7 @@ test("R20: started without the identity provider, sessions work and a login is 5
       clients: [{ clientId: "gatehouse", clientSecret, redirectUris: [`${gateway.origin}/auth/callback/dev`] }]
     }).pipe(Scope.provide(scope))
   )
-  await eventually("the provider is found", async () => (await browser.get("/auth/login?provider=dev")).status === 302)
+  await until("the provider is found", async () => (await browser.get("/auth/login?provider=dev")).status === 302)
 })
 
 for (const user of demoUsers) {

@@ -13,6 +13,7 @@ import type { Env } from "#shared/config.ts"
 import { tokenHash } from "#shared/jws.ts"
 import type { Service } from "#shared/service.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { until } from "#test/shared/until.ts"
 
 /** Somebody with a browser session. */
 export interface Person {
@@ -61,21 +62,6 @@ export const provider = {
   clientSecret: { env: "TEST_CLIENT_SECRET" }
 }
 
-/** Repeats `attempt` until it gives something; fails after `seconds`. */
-export const eventually = async <A>(
-  what: string,
-  attempt: () => Promise<A | undefined | false>,
-  seconds = 10
-): Promise<A> => {
-  const deadline = performance.now() + seconds * 1000
-  while (performance.now() < deadline) {
-    const found = await attempt()
-    if (found !== undefined && found !== false) return found
-    await Bun.sleep(10)
-  }
-  throw new Error(`never happened: ${what}`)
-}
-
 interface Options {
   /** The settings file's content: an object becomes YAML. */
   readonly settings: object | string
@@ -115,7 +101,7 @@ export const startGateway = async ({ env = {}, listen: listenOptions = {}, setti
     return fetch(here + path, { redirect: "manual", ...init, headers })
   }
   if (options.awaitReady !== false) {
-    await eventually("the gateway is ready", async () => (await service.internal(new Request("http://i/readyz"))).ok)
+    await until("the gateway is ready", async () => (await service.internal(new Request("http://i/readyz"))).ok)
   }
 
   const person: GatewayFixture["person"] = async (grants = [{ role: "owner", environment: "*" }]) => {
@@ -137,7 +123,7 @@ export const startGateway = async ({ env = {}, listen: listenOptions = {}, setti
       )
     }
     const cookie = `${sessionCookie}=${secret}`
-    await eventually("the gateway knows the person", async () => {
+    await until("the gateway knows the person", async () => {
       const answer = await ask("/auth/me", { headers: { cookie } })
       const me = (await answer.json()) as { readonly roles?: ReadonlyArray<string> }
       return answer.ok && new Set(grants.map(({ role }) => role)).size === me.roles?.length

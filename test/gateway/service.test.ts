@@ -1,7 +1,8 @@
 /** The settings file while the gateway runs: a good one takes effect, a bad one leaves the old in force and says why. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, spyOn, test } from "bun:test"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { eventually, type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -29,7 +30,7 @@ test("a changed settings file takes effect without a restart, requests under way
   const feed = await coming
   feed.send("begun, ")
   gateway.writeSettings(content("/two"))
-  await eventually("the new route is there", async () => (await status("/two")) === 200)
+  await until("the new route is there", async () => (await status("/two")) === 200)
   expect(await status("/one")).toBe(401)
   feed.send("ended")
   feed.end()
@@ -48,10 +49,10 @@ const bad: Readonly<Record<string, () => object | string>> = {
 for (const [what, wrong] of Object.entries(bad)) {
   test(`a settings file with ${what} leaves the old one in force, and the log says why`, async () => {
     gateway.writeSettings(content("/two"))
-    await eventually("the good file is in force", async () => (await status("/two")) === 200)
+    await until("the good file is in force", async () => (await status("/two")) === 200)
     const log = spyOn(console, "log").mockImplementation(() => {})
     gateway.writeSettings(wrong())
-    await eventually("the fault is logged", async () => {
+    await until("the fault is logged", async () => {
       await status("/two")
       return log.mock.calls.some(([line]) => String(line).includes("the old one stays in force"))
     })
@@ -64,7 +65,7 @@ for (const [what, wrong] of Object.entries(bad)) {
 test("changed providers are told to need a restart", async () => {
   const log = spyOn(console, "log").mockImplementation(() => {})
   gateway.writeSettings({ ...content("/five"), providers: [] })
-  await eventually("the new route is there", async () => (await status("/five")) === 200)
+  await until("the new route is there", async () => (await status("/five")) === 200)
   expect(log.mock.calls.flat().join()).toContain("providers take effect with the next start")
   log.mockRestore()
 })
@@ -72,6 +73,6 @@ test("changed providers are told to need a restart", async () => {
 test("a good file after a bad one takes effect", async () => {
   gateway.writeSettings("routes: [")
   gateway.writeSettings(content("/four"))
-  await eventually("the new route is there", async () => (await status("/four")) === 200)
+  await until("the new route is there", async () => (await status("/four")) === 200)
   expect(await status("/two")).toBe(401)
 })

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { eventually, freePort, provider, startGateway } from "#test/gateway/fixture.ts"
+import { freePort, provider, startGateway } from "#test/gateway/fixture.ts"
 import { privatePostgres } from "#test/shared/postgres.ts"
+import { until } from "#test/shared/until.ts"
 
 setDefaultTimeout(60_000)
 
@@ -95,7 +96,7 @@ test("R20: started without its DB it serves the login page, refuses what is prot
     expect(ready.status).toBe(503)
     expect(await ready.text()).toContain("the gateway DB is unavailable")
     await postgres.start()
-    await eventually("it is ready", async () => (await gateway.service.internal(new Request("http://i/readyz"))).ok, 15)
+    await until("it is ready", async () => (await gateway.service.internal(new Request("http://i/readyz"))).ok, 15)
     const person = await gateway.person()
     expect((await gateway.ask("/x", { headers: { cookie: person.cookie } })).status).toBe(502)
     expect((await gateway.ask("/auth/login?provider=hub")).status).toBe(302)

@@ -1,6 +1,6 @@
 /** The same `main.ts` files under `deno serve`: the gateway, the monitor and the sample service start there and a person logs in. */
 import { afterAll, beforeAll, expect } from "bun:test"
-import { mkdtempSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Exit, Scope } from "effect"
@@ -12,7 +12,9 @@ import { skipUnless } from "#test/shared/skip.ts"
 import { get, logInAs } from "./browserJar.ts"
 import { freePorts } from "./freePort.ts"
 
-const deno = Bun.which("deno", { PATH: `${import.meta.dir}/../../node_modules/.bin:${process.env["PATH"]}` })
+// The program itself: killing the package's launcher would leave it behind.
+const packaged = join(import.meta.dir, "../../node_modules/deno/deno")
+const deno = existsSync(packaged) ? packaged : Bun.which("deno")
 const { describe, test } = skipUnless(deno !== null, "no deno on this machine")
 
 /** Serves one service with `deno serve` and waits until it listens. */
@@ -46,7 +48,13 @@ const serve = async (name: string, port: number, env: Record<string, string>) =>
   })
   ended.catch(() => {})
   await Promise.race([listening, ended])
-  return { stop: () => child.kill("SIGKILL"), output: () => output }
+  const stop = async () => {
+    child.kill("SIGKILL")
+    await child.exited
+    // Its streams end with the last process that holds them.
+    await ended.catch(() => {})
+  }
+  return { stop, output: () => output }
 }
 
 describe("under deno serve", () => {
@@ -112,7 +120,7 @@ describe("under deno serve", () => {
     )
   })
   afterAll(async () => {
-    for (const one of running) one.stop()
+    for (const one of running) await one.stop()
     await Effect.runPromise(Scope.close(scope, Exit.void))
     rmSync(folder, { recursive: true, force: true })
   })

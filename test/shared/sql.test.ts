@@ -1,6 +1,7 @@
 /** A service's database on a real server: not there at the start, stopped, paused, back again; and what becomes of SQL failures. */
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { Effect, Exit, Layer, ManagedRuntime, Redacted, References, Stream } from "effect"
+import { openDoor } from "#test/shared/postgresDoor.ts"
 import { Database, type Migrations, SqlClient, statements } from "#shared/sql.ts"
 import { type FreshDatabase, freshDatabase, type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
 import { until } from "#test/shared/until.ts"
@@ -17,14 +18,14 @@ afterEach(async () => {
   for (const one of running.splice(0)) await one.dispose()
 })
 
-const open = (url: string, using: Migrations = migrations) => {
+const open = (url: string, using: Migrations = migrations, maxConnections = 2) => {
   const runtime = ManagedRuntime.make(
     Database.layer({
       name: "test DB",
       url: Redacted.make(url),
       applicationName: "test",
       migrations: using,
-      maxConnections: 2
+      maxConnections
     }).pipe(Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "None")))
   )
   running.push(runtime)
@@ -53,6 +54,17 @@ const open = (url: string, using: Migrations = migrations) => {
         )
       )
   }
+}
+
+/** Every notification of the channel so far; `undefined` is a (re)connection. */
+const listen = ({ runtime }: ReturnType<typeof open>, channel: string) => {
+  const seen: Array<string | undefined> = []
+  runtime.runFork(
+    Effect.flatMap(Database, (database) =>
+      Stream.runForEach(database.notifications(channel), (one) => Effect.sync(() => seen.push(one)))
+    )
+  )
+  return seen
 }
 
 const transaction = (body: (sql: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>) =>
@@ -116,6 +128,33 @@ describe("with a server", () => {
   })
 })
 
+test("forgets nobody who waits when one connection opens and another fails in the same moment", async () => {
+  const database = await freshDatabase("gateway")
+  const door = await openDoor(database.url)
+  try {
+    const opened = open(door.url, migrations, 10)
+    await until("readiness", async () => (await opened.ready()) === "ready")
+    door.hold()
+    // The first takes the connection that stands, the others wait for three new ones, and the query for a fourth.
+    const heard = ["a", "b", "c", "d"].map((channel) => listen(opened, channel))
+    await until("three connections to be asked for", () => door.held.length === 3)
+    let answer: unknown
+    void opened.run("SELECT 1 AS one").then((rows) => (answer = rows))
+    const [first, second, third] = door.held
+    door.letThrough()
+    first!.admit()
+    second!.refuse()
+    await until("the first of them to be used", () => heard.filter(({ length }) => length > 0).length === 2)
+    third!.admit()
+    await until("an answer", () => answer !== undefined)
+    expect(answer).toEqual([{ one: 1 }])
+    await until("every listener to listen", () => heard.every(({ length }) => length > 0))
+  } finally {
+    door.close()
+    await database.drop()
+  }
+})
+
 describe("without one", () => {
   let server: PrivatePostgres
   let url: string
@@ -127,17 +166,6 @@ describe("without one", () => {
     await server.stop()
   })
   afterAll(() => server.dispose())
-
-  /** Every notification of the channel so far; `undefined` is a (re)connection. */
-  const listen = ({ runtime }: ReturnType<typeof open>, channel: string) => {
-    const seen: Array<string | undefined> = []
-    runtime.runFork(
-      Effect.flatMap(Database, (database) =>
-        Stream.runForEach(database.notifications(channel), (one) => Effect.sync(() => seen.push(one)))
-      )
-    )
-    return seen
-  }
 
   test("starts, says 503, and migrates as soon as the server is there", async () => {
     const database = open(url)

@@ -1,10 +1,10 @@
 /** What the API server fills in (Kubernetes 1.36): defaults of each kind's spec, on a copy that the caller owns; must refuse nothing. */
 import type { Kind } from "./kinds.ts"
-import { at, type Fields, fieldsAt, isFields, labelsOf, objectsAt, put, textAt, type Value } from "./values.ts"
+import { at, clone, type Fields, fieldsAt, isFields, labelsOf, objectsAt, put, textAt, type Value } from "./values.ts"
 
 const fill = (into: Fields, values: Fields): void => {
   for (const [key, value] of Object.entries(values)) {
-    if (into[key] === undefined || into[key] === null) into[key] = structuredClone(value)
+    if (into[key] === undefined || into[key] === null) into[key] = clone(value)
   }
 }
 /** The object at `key`, made if absent. */
@@ -119,7 +119,7 @@ const byKind: Readonly<Record<string, (object: Fields, spec: () => Fields) => vo
     fill(spec(), { replicas: 1 })
     templateDefaults(spec())
     const labels = fieldsAt(object, "spec", "template", "metadata", "labels")
-    if (Object.keys(labelsOf(object)).length === 0) put(object, structuredClone(labels), "metadata", "labels")
+    if (Object.keys(labelsOf(object)).length === 0) put(object, clone(labels), "metadata", "labels")
   },
   StatefulSet: (_, spec) => {
     fill(spec(), {
@@ -204,4 +204,4 @@ const statuses: Readonly<Record<string, Fields>> = {
 
 /** The status of a new object, whatever its maker wrote there. */
 export const initialStatus = (kind: Kind): Fields | undefined =>
-  Object.hasOwn(statuses, kind.kind) ? structuredClone(statuses[kind.kind]!) : undefined
+  Object.hasOwn(statuses, kind.kind) ? clone(statuses[kind.kind]!) : undefined

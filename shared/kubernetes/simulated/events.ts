@@ -1,5 +1,5 @@
 /** Events (core/v1) that the simulated components write, repeated ones counted as the real recorder does; must decide nothing. */
-import { randomBytes } from "node:crypto"
+import { createHash } from "node:crypto"
 import { kinds } from "./kinds.ts"
 import type { Store } from "./store.ts"
 import type { Timeline } from "./timeline.ts"
@@ -20,6 +20,14 @@ const most = 1000
 /** Old events are looked for once in so many new ones. */
 const sweepEvery = 100
 
+/** The same event has the same name, so that it is found again without a search. */
+const nameFor = (about: Fields, ...what: ReadonlyArray<string>) => {
+  const digest = createHash("sha256")
+    .update([uidOf(about), ...what].join("\u0000"))
+    .digest("hex")
+  return `${nameOf(about)}.${digest.slice(0, 16)}`
+}
+
 export const makeEvents = (store: Store, timeline: Timeline): Record => {
   let made = 0
   const forget = () => {
@@ -36,15 +44,8 @@ export const makeEvents = (store: Store, timeline: Timeline): Record => {
   return (about, type, reason, message, component, fieldPath) => {
     const namespace = namespaceOf(about) || "default"
     const stamp = timeline.stamp()
-    const known = store
-      .all(kinds.Event, namespace)
-      .find(
-        (event) =>
-          textAt(event, "involvedObject", "uid") === uidOf(about) &&
-          textAt(event, "involvedObject", "fieldPath") === (fieldPath ?? "") &&
-          textAt(event, "reason") === reason &&
-          textAt(event, "message") === message
-      )
+    const name = nameFor(about, fieldPath ?? "", reason, message)
+    const known = store.get(kinds.Event, namespace, name)
     if (known !== undefined) {
       const again = clone(known)
       put(again, intAt(known, "count") + 1, "count")
@@ -56,7 +57,7 @@ export const makeEvents = (store: Store, timeline: Timeline): Record => {
       apiVersion: "v1",
       kind: "Event",
       metadata: {
-        name: `${nameOf(about)}.${randomBytes(8).toString("hex")}`,
+        name,
         namespace,
         uid: crypto.randomUUID(),
         creationTimestamp: stamp

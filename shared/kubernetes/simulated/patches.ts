@@ -63,7 +63,7 @@ export const jsonPatch = (object: Fields, body: Value): Fields => {
         break
       case "add":
       case "replace":
-        write(document, kind, path, structuredClone(value ?? null))
+        write(document, kind, path, clone(value ?? null))
         break
       case "remove":
         write(document, kind, path, undefined)
@@ -73,7 +73,7 @@ export const jsonPatch = (object: Fields, body: Value): Fields => {
         const from = textAt(operation, "from")
         const found = lookUp(document, from)
         if (found === undefined) throw unprocessable()
-        const carried = structuredClone(found)
+        const carried = clone(found)
         if (kind === "move") write(document, "remove", from, undefined)
         write(document, "add", path, carried)
         break

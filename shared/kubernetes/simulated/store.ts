@@ -31,21 +31,36 @@ export interface Store {
 
 const historyLimit = 5000
 
-const keyOf = (namespace: string, name: string) => `${namespace}/${name}`
+/** The objects of one kind in one namespace, with their names in order, where they were asked for since one came or went. */
+interface Shelf {
+  readonly byName: Map<string, Fields>
+  sorted: ReadonlyArray<string> | undefined
+}
+
+const namesOf = (shelf: Shelf): ReadonlyArray<string> => (shelf.sorted ??= [...shelf.byName.keys()].toSorted())
+const contentOf = (shelf: Shelf | undefined): ReadonlyArray<Fields> =>
+  shelf === undefined ? [] : namesOf(shelf).map((name) => shelf.byName.get(name)!)
 
 export const makeStore = (): Store => {
   // As on a real cluster, the first versions are long past.
   let version = 1000
   let compacted = version
   let history: Array<Change> = []
-  const objects = new Map<Kind, Map<string, Fields>>()
+  const objects = new Map<Kind, Map<string, Shelf>>()
   const listeners = new Set<(change: Change) => void>()
-  const ofKind = (kind: Kind) => {
-    const found = objects.get(kind)
-    if (found !== undefined) return found
-    const made = new Map<string, Fields>()
-    objects.set(kind, made)
-    return made
+  const shelfOf = (kind: Kind, namespace: string): Shelf => {
+    const ofKind = objects.get(kind) ?? new Map<string, Shelf>()
+    objects.set(kind, ofKind)
+    const shelf = ofKind.get(namespace) ?? { byName: new Map(), sorted: undefined }
+    ofKind.set(namespace, shelf)
+    return shelf
+  }
+  const shelve = (kind: Kind, object: Fields): Fields | undefined => {
+    const shelf = shelfOf(kind, namespaceOf(object))
+    const before = shelf.byName.get(nameOf(object))
+    shelf.byName.set(nameOf(object), object)
+    if (before === undefined) shelf.sorted = undefined
+    return before
   }
   const emit = (change: Change) => {
     history.push(change)
@@ -61,26 +76,27 @@ export const makeStore = (): Store => {
   })
   return {
     version: () => version,
-    get: (kind, namespace, name) => objects.get(kind)?.get(keyOf(namespace, name)),
+    get: (kind, namespace, name) => objects.get(kind)?.get(namespace)?.byName.get(name),
     all: (kind, namespace) => {
-      const found = [...(objects.get(kind)?.entries() ?? [])]
-        .filter(([key]) => namespace === undefined || key.startsWith(`${namespace}/`))
-        .toSorted(([one], [other]) => (one < other ? -1 : 1))
-      return found.map(([, object]) => object)
+      const ofKind = objects.get(kind)
+      if (ofKind === undefined) return []
+      if (namespace !== undefined) return contentOf(ofKind.get(namespace))
+      // As etcd orders its keys, in which a slash follows the namespace.
+      const namespaces = [...ofKind.keys()].toSorted((one, other) => (`${one}/` < `${other}/` ? -1 : 1))
+      return namespaces.flatMap((one) => contentOf(ofKind.get(one)))
     },
     put: (kind, object) => {
-      const key = keyOf(namespaceOf(object), nameOf(object))
-      const before = ofKind(kind).get(key)
       const written = versioned(object)
-      ofKind(kind).set(key, written)
+      const before = shelve(kind, written)
       emit({ type: before === undefined ? "ADDED" : "MODIFIED", kind, object: written, before, version })
       return written
     },
     remove: (kind, object) => {
-      const key = keyOf(namespaceOf(object), nameOf(object))
-      const before = ofKind(kind).get(key)
+      const shelf = shelfOf(kind, namespaceOf(object))
+      const before = shelf.byName.get(nameOf(object))
       if (before === undefined) return
-      ofKind(kind).delete(key)
+      shelf.byName.delete(nameOf(object))
+      shelf.sorted = undefined
       emit({ type: "DELETED", kind, object: versioned(before), before, version })
     },
     since: (from) => (from < compacted ? undefined : history.filter((change) => change.version > from)),
@@ -92,7 +108,12 @@ export const makeStore = (): Store => {
       history = []
       compacted = version
     },
-    snapshot: () => ({ version, objects: [...objects.values()].flatMap((one) => [...one.values()]) }),
+    snapshot: () => ({
+      version,
+      objects: [...objects.values()].flatMap((shelves) =>
+        [...shelves.values()].flatMap(({ byName }) => [...byName.values()])
+      )
+    }),
     restore: (snapshot) => {
       objects.clear()
       history = []
@@ -100,7 +121,7 @@ export const makeStore = (): Store => {
       for (const object of Array.isArray(listed) ? listed : []) {
         if (!isFields(object)) continue
         const kind = kindNamed(textAt(object, "apiVersion"), textAt(object, "kind"))
-        if (kind !== undefined) ofKind(kind).set(keyOf(namespaceOf(object), nameOf(object)), object)
+        if (kind !== undefined) shelve(kind, object)
       }
       version = Math.max(version, typeof snapshot["version"] === "number" ? snapshot["version"] : 0)
       compacted = version

@@ -2,6 +2,7 @@
 import type { Kind } from "./kinds.ts"
 import {
   at,
+  clone,
   type Fields,
   fieldsAt,
   intAt,
@@ -160,7 +161,7 @@ export const rowOf = (kind: Kind, object: Fields, now: number): Fields => ({
   object: {
     kind: "PartialObjectMetadata",
     apiVersion: "meta.k8s.io/v1",
-    metadata: structuredClone(fieldsAt(object, "metadata"))
+    metadata: clone(fieldsAt(object, "metadata"))
   }
 })
 

@@ -4,6 +4,7 @@ import type { Cause } from "./refusal.ts"
 import { selects } from "./selectors.ts"
 import {
   at,
+  clone,
   type Fields,
   fieldsAt,
   intAt,
@@ -209,7 +210,7 @@ const dataCauses = (before: Fields, after: Fields): ReadonlyArray<Cause> => {
 
 const podCauses = (before: Fields, after: Fields): ReadonlyArray<Cause> => {
   const comparable = (object: Fields): Fields => {
-    const spec = structuredClone(fieldsAt(object, "spec"))
+    const spec = clone(fieldsAt(object, "spec"))
     for (const list of ["containers", "initContainers"]) {
       for (const container of objectsAt(spec, list)) delete container["image"]
     }

@@ -76,9 +76,12 @@ export const same = (one: Value | undefined, other: Value | undefined): boolean 
     return one.length === other.length && one.every((value, index) => same(value, other[index]))
   }
   if (!isFields(one) || !isFields(other)) return false
-  const keys = new Set([...Object.keys(one), ...Object.keys(other)])
-  return [...keys].every((key) => same(one[key], other[key]))
+  for (const key of Object.keys(one)) if (!same(one[key], own(other, key))) return false
+  for (const key of Object.keys(other)) if (other[key] !== undefined && own(one, key) === undefined) return false
+  return true
 }
+
+const own = (fields: Fields, key: string) => (Object.hasOwn(fields, key) ? fields[key] : undefined)
 
 /** An empty object, list or null is what is absent (Go's zero values). */
 export const isEmpty = (value: Value | undefined): boolean =>
@@ -86,7 +89,23 @@ export const isEmpty = (value: Value | undefined): boolean =>
   value === null ||
   (Array.isArray(value) ? value.length === 0 : isFields(value) && Object.values(value).every(isEmpty))
 
-export const clone = (value: Fields): Fields => structuredClone(value)
+/** A deep copy, many times faster than `structuredClone`, in which the simulation would spend most of its time. */
+export function clone(value: Fields): Fields
+export function clone(value: Value): Value
+export function clone(value: Value | undefined): Value | undefined
+export function clone(value: Value | undefined): Value | undefined {
+  if (Array.isArray(value)) return value.map((one) => clone(one))
+  if (!isFields(value)) return value
+  const made: Fields = {}
+  for (const key of Object.keys(value)) {
+    const inner = clone(value[key])
+    if (inner === undefined) continue
+    // A key of this name that came as JSON is data like any other.
+    if (key !== "__proto__") made[key] = inner
+    else Object.defineProperty(made, key, { value: inner, enumerable: true, writable: true, configurable: true })
+  }
+  return made
+}
 
 export const nameOf = (object: Fields): string => textAt(object, "metadata", "name")
 export const namespaceOf = (object: Fields): string => textAt(object, "metadata", "namespace")

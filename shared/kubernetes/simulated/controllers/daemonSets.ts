@@ -2,6 +2,7 @@
 import { kinds } from "../kinds.ts"
 import {
   at,
+  clone,
   type Fields,
   fieldsAt,
   intAt,
@@ -50,7 +51,7 @@ export const reconcileDaemonSet = (control: Control, set: Fields): void => {
     for (const pod of here.filter((one) => isFinished(one) && !isDeleting(one))) deletePod(control, set, pod)
     // A terminating pod still holds its place.
     if (here.length > 0) continue
-    const template = structuredClone(fieldsAt(set, "spec", "template"))
+    const template = clone(fieldsAt(set, "spec", "template"))
     const match = { matchFields: [{ key: nodeField, operator: "In", values: [node] }] }
     put(
       template,

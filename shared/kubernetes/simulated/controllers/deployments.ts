@@ -123,7 +123,7 @@ const createSet = (control: Control, deployment: Fields, olds: ReadonlyArray<Fie
       kind: "ReplicaSet",
       metadata: {
         name: `${nameOf(deployment)}-${hash}`,
-        labels: structuredClone(fieldsAt(template, "metadata", "labels")),
+        labels: clone(fieldsAt(template, "metadata", "labels")),
         annotations: {
           ...Object.fromEntries(copied),
           [revisionKey]: String(revision),

@@ -10,6 +10,7 @@ import type { Timeline } from "../timeline.ts"
 import {
   annotationsOf,
   controllerReference,
+  clone,
   type Fields,
   fieldsAt,
   intAt,
@@ -108,7 +109,7 @@ export const createPod = (
       creationTimestamp: control.timeline.stamp(),
       generation: 1
     },
-    spec: structuredClone(fieldsAt(template, "spec")),
+    spec: clone(fieldsAt(template, "spec")),
     status: { phase: "Pending" }
   }
   setDefaults(kinds.Pod, pod)

@@ -54,7 +54,7 @@ const createClaims = (control: Control, set: Fields, ordinal: number): void => {
         labels: { ...labelsOf(claim), ...labelsOf(fieldsAt(set, "spec", "template")) }
       },
       spec: { ...clone(fieldsAt(claim, "spec")), volumeName: `pvc-${crypto.randomUUID()}` },
-      status: { phase: "Bound", accessModes: structuredClone(at(claim, "spec", "accessModes") ?? []) }
+      status: { phase: "Bound", accessModes: clone(at(claim, "spec", "accessModes") ?? []) }
     })
   }
 }
