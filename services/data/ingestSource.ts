@@ -23,6 +23,9 @@ export interface IngestSource {
 const chunkRows = 1000
 const maxRowLength = 1024 * 1024
 
+/** Bytes that are parsed at a time: all rows of a piece are made at once, and what has waited for us comes as one large chunk. */
+const pieceBytes = 32 * 1024
+
 /** Counts and hashes the bytes on their way, and refuses more than `limit`. */
 const measured = async function* (body: ReadableStream<Uint8Array>, limit: number, hash: Hash) {
   let size = 0
@@ -30,7 +33,7 @@ const measured = async function* (body: ReadableStream<Uint8Array>, limit: numbe
     size += chunk.byteLength
     if (size > limit) throw new PayloadTooLarge({ limit })
     hash.update(chunk)
-    yield chunk
+    for (let at = 0; at < chunk.byteLength; at += pieceBytes) yield chunk.subarray(at, at + pieceBytes)
   }
 }
 
