@@ -63,13 +63,20 @@ const grant = (name: string, granted: ReadonlyArray<object>) =>
 const wordsFor = (value: unknown) =>
   typeof value === "string" ? `the text "${value}"` : value === undefined ? "null" : String(value)
 
+/** Ready to be asked: it has its database, and the keys that its callers are known by. */
+const startReady = async (env: Readonly<Record<string, string>>): Promise<Admin> => {
+  const started = await startAdmin({ env })
+  await until("it knows its callers", async () => (await started.ask("/admin/actions", { as: person })).status === 200)
+  return started
+}
+
 let admin: Admin
 let account = { kubeconfig: "" }
 beforeAll(async () => {
   await cluster.openNamespace(namespace)
   await grant("admin", rules)
   account = await cluster.serviceAccount(namespace, "admin")
-  admin = await startAdmin({ env: { KUBERNETES: account.kubeconfig, ADMIN_NAMESPACES: namespace } })
+  admin = await startReady({ KUBERNETES: account.kubeconfig, ADMIN_NAMESPACES: namespace })
 }, 120_000)
 afterAll(async () => {
   await admin.stop()
@@ -339,12 +346,12 @@ describe("security: the API server's audit log shows no write", () => {
 
   test("when the backup folder is full", async () => {
     const full = { ...env(), ADMIN_BACKUP_MIN_FREE_BYTES: String(2 ** 52) }
-    await (await nothing(() => startAdmin({ env: full }), "backup_failed")).stop()
+    await (await nothing(() => startReady(full), "backup_failed")).stop()
   }, 60_000)
 
   test("when the backup folder cannot be written", async () => {
     const wrong = { ...env(), ADMIN_BACKUP_DIR: "/dev/null/backups" }
-    await (await nothing(() => startAdmin({ env: wrong }), "backup_failed")).stop()
+    await (await nothing(() => startReady(wrong), "backup_failed")).stop()
   }, 60_000)
 
   test("when the logging DB is down", async () => {
@@ -365,7 +372,7 @@ describe("security: the API server's audit log shows no write", () => {
       { apiGroups: ["apps"], resources: ["deployments", "replicasets"], verbs: ["get", "list", "watch"] }
     ])
     const reader = await cluster.serviceAccount(namespace, "reader")
-    const own = await startAdmin({ env: { ...env(), KUBERNETES: reader.kubeconfig } })
+    const own = await startReady({ ...env(), KUBERNETES: reader.kubeconfig })
     const { body, status } = await ask("restart", target("web"), own)
     await own.stop()
     expect([status, body["code"], body["detail"]]).toEqual([

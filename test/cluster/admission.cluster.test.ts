@@ -1,23 +1,13 @@
 /** What the API server refuses in the environments' namespaces, each with its counterpart that passes: Pod Security and the admission policies. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import {
-  applyEnvironments,
-  type Mutable,
-  podOf,
-  refusalOf,
-  removeEnvironments
-} from "#test/cluster/appliedEnvironments.ts"
+import { beforeAll, describe, expect, test } from "bun:test"
+import { appliedEnvironments, type Mutable, podOf, refusalOf } from "#test/cluster/appliedEnvironments.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 
 const cluster = await testCluster()
 
 beforeAll(async () => {
-  await applyEnvironments(cluster)
+  await appliedEnvironments(cluster)
 }, 300_000)
-
-afterAll(async () => {
-  await removeEnvironments(cluster)
-}, 160_000)
 
 describe("security: prod refuses", () => {
   const plain = "prod/Deployment/dashboard"

@@ -1,7 +1,8 @@
-/** The rendered environments on a test cluster, for suites that ask what it makes of them; must leave nothing behind. */
+/** The rendered environments on a test cluster, for suites that ask what it makes of them; must start none of their pods. */
 import { textAt } from "#shared/kubernetes/fields.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
+import { removeEnvironments } from "#test/cluster/deployment/environment.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { clusterText, environments, objectAt, overlay, overlayText } from "#test/manifests/render.ts"
 
@@ -50,19 +51,23 @@ const policiesInForce = (cluster: Cluster) =>
     60
   )
 
-/** Ends when the namespaces are gone. */
-export const removeEnvironments = (cluster: Cluster) =>
-  cluster.tryKubectl(["delete", "-f", "-", "--ignore-not-found", "--timeout=150s"], { stdin: clusterText() })
-
-/** Applies the cluster's own objects and the environments, as new; gives what kubectl said of each. */
-export const applyEnvironments = async (cluster: Cluster) => {
+const applyAll = async (cluster: Cluster) => {
   // What another suite has left of the same names.
   await removeEnvironments(cluster)
+  await cluster.tryKubectl(["delete", "-f", "-", "--ignore-not-found", "--timeout=60s"], { stdin: clusterText() })
   const answers = [await apply(cluster, clusterText())]
   await policiesInForce(cluster)
   for (const environment of environments) answers.push(await apply(cluster, overlayText(environment)))
   return answers
 }
+
+let applied: ReturnType<typeof applyAll> | undefined
+
+/**
+ * Applies the cluster's own objects and the environments, as new; gives what kubectl said of each. Suites that run one after the
+ * other share them, and nobody takes them away but who needs their names: that would take longer than all these suites ask.
+ */
+export const appliedEnvironments = (cluster: Cluster) => (applied ??= applyAll(cluster))
 
 /** JSON that a test changes. */
 export type Mutable = { [key: string]: Mutable | string | number | boolean | ReadonlyArray<unknown> | undefined }

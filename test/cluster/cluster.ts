@@ -13,6 +13,9 @@ import type { Tier } from "#test/cluster/tier.ts"
 /** Names the folder of the run's cluster; set by test/cluster/run.ts. */
 export const clusterFolder = "GATEHOUSE_TEST_CLUSTER"
 
+/** Names the folder for what the lanes of a run have in common; set by test/cluster/laneRun.ts. */
+export const runFolder = "GATEHOUSE_TEST_RUN"
+
 /** What another process needs to use a cluster; lies in its folder as cluster.json. */
 export interface Coordinates {
   readonly tier: Tier
@@ -42,6 +45,8 @@ export interface Cluster extends Coordinates {
   readonly key: string
   /** One request as administrator, by path. */
   readonly request: Request
+  /** The object or list at a path. For who looks again and again: a kubectl for each look would be most of the load. */
+  readonly read: <A>(path: string) => Promise<A>
   /** Runs kubectl as administrator, or with another `kubeconfig`; gives its output, rejects with its complaint. */
   readonly kubectl: (args: ReadonlyArray<string>, options?: KubectlOptions) => Promise<string>
   /** The same without rejecting. */
@@ -88,9 +93,13 @@ export interface KubectlOptions {
   readonly kubeconfig?: string
 }
 
+/** It ends before its garbage matters. */
+const uncollected = { GOGC: "off", GOMEMLIMIT: "256MiB" }
+
 const kubectlOf =
   (program: string, kubeconfig: string) => async (args: ReadonlyArray<string>, options?: KubectlOptions) => {
     const child = Bun.spawn([program, "kubectl", "--kubeconfig", options?.kubeconfig ?? kubeconfig, ...args], {
+      env: { ...process.env, ...uncollected },
       stdio: [options?.stdin === undefined ? "ignore" : Buffer.from(options.stdin), "pipe", "pipe"]
     })
     const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
@@ -124,6 +133,11 @@ export const attachCluster = (folder: string): Cluster => {
     kubeconfig,
     ca,
     request,
+    read: async <A>(path: string) => {
+      const answer = await request(path)
+      if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+      return (await answer.json()) as A
+    },
     tryKubectl,
     kubectl: async (args, options) => {
       const { code, stderr, stdout } = await tryKubectl(args, options)
@@ -186,10 +200,7 @@ export const attachCluster = (folder: string): Cluster => {
       onNode("starting the kubelet")
       await supervisor.start({ name: "kubelet" })
     },
-    rebootNode: () => {
-      onNode("rebooting the node")
-      return rebootNode(supervisor, folder)
-    },
+    rebootNode: () => rebootNode(supervisor, folder, onNode("rebooting the node")),
     importImage: async (tar) => {
       onNode("importing an image")
       const { code, stderr } = await supervisor.run(importCommand(folder, tar))

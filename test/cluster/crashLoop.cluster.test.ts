@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect } from "bun:test"
 import type { Proposal } from "#shared/api/admin.ts"
 import { approveInBrowser } from "#test/browser/approval.ts"
 import { chromiumPath, startChromium } from "#test/browser/chromium.ts"
+import { removeEnvironments } from "#test/cluster/deployment/environment.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { workloadImages } from "#test/cluster/images.ts"
 import { freePorts } from "#test/scenarios/freePort.ts"
@@ -19,6 +20,8 @@ describe("a release that crashes on a real node", () => {
   let platform: PlatformProcess
 
   beforeAll(async () => {
+    // What another suite has left of that name.
+    await removeEnvironments(cluster)
     await cluster.openNamespace(namespace)
     platform = await startPlatformProcess(folder.path, await freePorts(), {
       env: quickPatience,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect } from "bun:test"
 import { readFileSync } from "node:fs"
 import { exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { JobPage } from "#shared/api/scheduler.ts"
+import { listAt, textAt } from "#shared/kubernetes/fields.ts"
 import { Schema } from "effect"
 import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
 import {
@@ -47,8 +48,8 @@ describe("an environment on a real node", () => {
     overlay = deployed.overlays.get(environment)!
   }, 300_000)
   afterAll(async () => {
-    await deployed?.remove()
-  }, 120_000)
+    await deployed?.stop()
+  })
 
   test("is what is shipped but for its images, addresses and the name of its identity provider", async () => {
     for (const each of environments) {
@@ -92,6 +93,64 @@ describe("an environment on a real node", () => {
     const { after, before } = await applyAgain(cluster, overlay)
     expect(after).toEqual(before)
     expect(before.size).toBeGreaterThan(60)
+  })
+
+  test("finds, proposes, undoes and verifies a release that crashes", async () => {
+    // The same pods with the story's patience, as its rules would else take half an hour.
+    const set = (name: string) =>
+      cluster.kubectl([
+        "-n",
+        environment,
+        "set",
+        "env",
+        `deployment/${name}`,
+        ...Object.entries(quickPatience)
+          .filter(([key]) => key.startsWith(name.toUpperCase()))
+          .map(([key, value]) => `${key}=${value}`)
+      ])
+    await Promise.all([set("admin"), set("scheduler")])
+    await allReady(cluster, environment)
+    const told = await play({
+      origin,
+      way: deployed.way,
+      namespace: environment,
+      name: "checkout",
+      goodImage: deployed.images.good,
+      badImage: deployed.images.crash
+    })
+    expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
+    expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
+    expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
+  }, 300_000)
+
+  const state = async () => ({
+    users: (await usersOf(owner)).map(({ id }) => id).sort(),
+    actions: await owner.get("/admin/actions/verify"),
+    jobs: new Set(await jobIds(owner))
+  })
+
+  const nodeIs = (status: "True" | "Unknown") =>
+    eventually(`the node's readiness is ${status}`, async () => {
+      const node = await cluster.read(`/api/v1/nodes/${nodeName}`)
+      return listAt(node, "status", "conditions").some(
+        (one) => textAt(one, "type") === "Ready" && textAt(one, "status") === status
+      )
+    })
+
+  test("goes on as it was when the kubelet was away, with nothing started anew and nothing lost", async () => {
+    const [before, starts] = [await state(), await restarts(cluster, environment)]
+    await cluster.stopKubelet()
+    try {
+      await nodeIs("Unknown")
+    } finally {
+      await cluster.startKubelet()
+    }
+    await nodeIs("True")
+    await allReady(cluster, environment)
+    const after = await eventually("the gateway answers", state)
+    expect(after.users).toEqual(before.users)
+    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
+    expect(await restarts(cluster, environment)).toEqual(starts)
   })
 
   test("stands beside two others", async () => {
@@ -170,62 +229,6 @@ describe("an environment on a real node", () => {
       // Also with the other gateway's name on it: it is another namespace's.
       expect([other, await exchange(other, "dev", `gateway.${other}`)]).toEqual([other, 400])
     }
-  })
-
-  test("finds, proposes, undoes and verifies a release that crashes", async () => {
-    // The same pods with the story's patience, as its rules would else take half an hour.
-    const set = (name: string) =>
-      cluster.kubectl([
-        "-n",
-        environment,
-        "set",
-        "env",
-        `deployment/${name}`,
-        ...Object.entries(quickPatience)
-          .filter(([key]) => key.startsWith(name.toUpperCase()))
-          .map(([key, value]) => `${key}=${value}`)
-      ])
-    await Promise.all([set("admin"), set("scheduler")])
-    await allReady(cluster, environment)
-    const told = await play({
-      origin,
-      way: deployed.way,
-      namespace: environment,
-      name: "checkout",
-      goodImage: deployed.images.good,
-      badImage: deployed.images.crash
-    })
-    expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
-    expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })
-    expect(told.chain.evidence?.previousLog.join("\n")).toContain("fatal: cannot open configuration")
-  }, 300_000)
-
-  const state = async () => ({
-    users: (await usersOf(owner)).map(({ id }) => id).sort(),
-    actions: await owner.get("/admin/actions/verify"),
-    jobs: new Set(await jobIds(owner))
-  })
-
-  const nodeIs = (status: "True" | "Unknown") =>
-    eventually(`the node's readiness is ${status}`, async () => {
-      const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-      return (await cluster.kubectl(["get", "node", nodeName, "-o", path])) === status
-    })
-
-  test("goes on as it was when the kubelet was away, with nothing started anew and nothing lost", async () => {
-    const [before, starts] = [await state(), await restarts(cluster, environment)]
-    await cluster.stopKubelet()
-    try {
-      await nodeIs("Unknown")
-    } finally {
-      await cluster.startKubelet()
-    }
-    await nodeIs("True")
-    await allReady(cluster, environment)
-    const after = await eventually("the gateway answers", state)
-    expect(after.users).toEqual(before.users)
-    expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
-    expect(await restarts(cluster, environment)).toEqual(starts)
   })
 
   test("comes back by itself from a reboot of the node, with nothing lost", async () => {

@@ -1,7 +1,7 @@
 /** The rendered environments on a real API server: they apply without a warning and twice without a change, and give each service account its rights and no more. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { beforeAll, describe, expect, test } from "bun:test"
 import { at, fieldsOf, listAt, textAt, textsAt, without } from "#shared/kubernetes/fields.ts"
-import { apply, applyEnvironments, podOf, refusalOf, removeEnvironments } from "#test/cluster/appliedEnvironments.ts"
+import { appliedEnvironments, apply, podOf, refusalOf } from "#test/cluster/appliedEnvironments.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { accessTable, checkedInAccess } from "#test/manifests/access.ts"
@@ -36,15 +36,11 @@ const versions = async () => {
     .sort()
 }
 
-let first: Awaited<ReturnType<typeof applyEnvironments>> = []
+let first: Awaited<ReturnType<typeof appliedEnvironments>> = []
 
 beforeAll(async () => {
-  first = await applyEnvironments(cluster)
+  first = await appliedEnvironments(cluster)
 }, 300_000)
-
-afterAll(async () => {
-  await removeEnvironments(cluster)
-}, 160_000)
 
 describe("the environments and the cluster's own objects", () => {
   test("apply server-side, strictly validated, without a warning", () => {
@@ -65,16 +61,8 @@ describe("the environments and the cluster's own objects", () => {
     await eventually(
       "every workload has its pod",
       async () => {
-        const text = await cluster.kubectl([
-          "get",
-          "pods",
-          "-A",
-          "-l",
-          "app.kubernetes.io/part-of=gatehouse",
-          "-o",
-          "json"
-        ])
-        return listAt(JSON.parse(text), "items").length >= 30
+        const pods = await cluster.read("/api/v1/pods?labelSelector=app.kubernetes.io%2Fpart-of%3Dgatehouse")
+        return listAt(pods, "items").length >= 30
       },
       90
     )

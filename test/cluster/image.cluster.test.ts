@@ -78,7 +78,6 @@ describe("the image", () => {
   let archive = ""
 
   beforeAll(async () => {
-    // The run's folder, so that the suites of one run build it once.
     archive = await writeImage(process.env[clusterFolder] ?? folder)
     entries = await buildRootfs()
     writeRoot(root, entries)

@@ -57,6 +57,13 @@ const supervisorOf = (folder: string) => {
   }
 }
 
+/** What of running clusters is on the machine, their folders, cgroups and interfaces, each with whether its cluster still runs. */
+export const standing = (): ReadonlyMap<string, () => boolean> =>
+  new Map([
+    ...remains().map((path) => [path, () => isAlive(starterOf(path))] as const),
+    ...nodeNetworks().map((supervisor) => [`interface of ${supervisor}`, () => isTaken(supervisor)] as const)
+  ])
+
 /** Removes what dead clusters left. A supervisor that is just ending does it by itself: it gets some seconds. */
 export const removeLeftBehind = async (): Promise<void> => {
   const dead = remains().filter((path) => !isAlive(starterOf(path)))

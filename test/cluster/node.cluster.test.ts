@@ -55,8 +55,9 @@ interface ContainerStatus {
   readonly lastState: { readonly terminated?: { readonly exitCode: number; readonly reason: string } }
 }
 const containerStatus = async (name: string) => {
-  const text = await kubectl("get", "pod", name, "-o", "json")
-  const { status } = JSON.parse(text) as { status: { containerStatuses?: ReadonlyArray<ContainerStatus> } }
+  const { status } = await cluster.read<{ readonly status: { containerStatuses?: ReadonlyArray<ContainerStatus> } }>(
+    `/api/v1/namespaces/${namespace}/pods/${name}`
+  )
   return status.containerStatuses?.[0]
 }
 

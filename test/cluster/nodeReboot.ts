@@ -18,25 +18,22 @@ exit 0`
 /** In the order of their start. */
 const programs = ["containerd", "kubelet", "kube-proxy"]
 
-/** Milliseconds after which a kubelet has long asked its runtime whether it is there. */
-const settled = 10_000
+/** A kubelet says how it is here, once it has found its runtime. */
+const kubeletHealth = "127.0.0.1:10248"
 
 /** As systemd does: a kubelet that meets a runtime which still recovers its state ends, and is started again. */
-const startKubelet = async (supervisor: Supervisor) => {
-  await supervisor.start({ name: "kubelet" })
-  let since = performance.now()
+const keepKubelet = async (supervisor: Supervisor, nodeAddress: string) => {
+  const health = await supervisor.relay(`${nodeAddress}:0`, kubeletHealth)
   await eventually("the kubelet keeps running", async () => {
-    if ((await supervisor.state("kubelet")).running) return performance.now() - since > settled
-    await supervisor.start({ name: "kubelet" })
-    since = performance.now()
-    return false
+    if (!(await supervisor.state("kubelet")).running) await supervisor.start({ name: "kubelet" })
+    const answer = await fetch(`http://${health}/healthz`, { signal: AbortSignal.timeout(2000) })
+    return answer.ok && (await answer.text()) === "ok"
   })
 }
 
-export const rebootNode = async (supervisor: Supervisor, folder: string): Promise<void> => {
+export const rebootNode = async (supervisor: Supervisor, folder: string, nodeAddress: string): Promise<void> => {
   for (const program of programs.toReversed()) await supervisor.stop(program, 0)
   await supervisor.run(["sh", "-c", script(basename(folder))])
-  await supervisor.start({ name: "containerd" })
-  await startKubelet(supervisor)
-  await supervisor.start({ name: "kube-proxy" })
+  for (const program of programs) await supervisor.start({ name: program })
+  await keepKubelet(supervisor, nodeAddress)
 }

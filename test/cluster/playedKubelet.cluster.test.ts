@@ -48,8 +48,8 @@ interface Pod {
 }
 
 const podsOf = async (name: string): Promise<ReadonlyArray<Pod>> => {
-  const text = await cluster.kubectl(["get", "pods", "-n", namespace, "-l", `app=${name}`, "-o", "json"])
-  return (JSON.parse(text) as { readonly items: ReadonlyArray<Pod> }).items
+  const path = `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3D${name}`
+  return (await cluster.read<{ readonly items: ReadonlyArray<Pod> }>(path)).items
 }
 
 beforeAll(async () => {

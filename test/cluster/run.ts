@@ -1,8 +1,10 @@
 /** `bun run test:cluster`: starts one real Kubernetes, runs the suites that need it and sums them up in one last line; `--hold` only starts it, for use by hand. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
 import { clusterFolder } from "#test/cluster/cluster.ts"
+import { runLanes } from "#test/cluster/laneRun.ts"
+import { inOrder, lanesOf } from "#test/cluster/lanes.ts"
 import { describeTier, type OwnCluster, startCluster } from "#test/cluster/launch.ts"
 import { highestTier, type Tier } from "#test/cluster/tier.ts"
 import { endAll, familyOf } from "#test/shared/leftovers.ts"
@@ -10,7 +12,7 @@ import { sumUp, type Summary } from "#test/shared/report.ts"
 
 const usage = `usage: bun test/cluster/run.ts [--tier controlplane|node] [--hold | FILE-OR-FOLDER ...]
   --hold   start a cluster, print how to reach it, and wait for Ctrl-C
-  --tier   not the highest that this machine allows, but this one`
+  --tier   all suites on one cluster: not the highest that this machine allows, but this one`
 
 const root = resolve(import.meta.dir, "../..")
 /** Real pods take their time; what waits has a limit of its own, and a better message. */
@@ -29,12 +31,18 @@ const take = (flag: string): boolean => {
 const tierAt = args.indexOf("--tier")
 const wanted = tierAt < 0 ? "highest" : args.splice(tierAt, 2)[1]
 if (wanted !== "highest" && wanted !== "node" && wanted !== "controlplane") refuse("--tier needs controlplane or node")
-const tier = wanted as Tier | "highest"
 const hold = take("--hold")
+/** Where this is a lane of another run: the file for its sum. */
+const laneAt = args.indexOf("--lane")
+const laneReport = laneAt < 0 ? undefined : args.splice(laneAt, 2)[1]
 const unknown = args.find((arg) => arg.startsWith("-"))
 if (unknown !== undefined) refuse(`unknown: ${unknown}`)
 
 const finish = (summary: Summary): never => {
+  if (laneReport !== undefined) {
+    writeFileSync(laneReport, JSON.stringify(summary))
+    process.exit(summary.failed === 0 ? 0 : 1)
+  }
   for (const fault of summary.faults) console.log(`failed: ${fault}`)
   for (const { reason, title } of summary.skips) console.log(`skipped: ${title}: ${reason}`)
   console.log(`${summary.passed} passed, ${summary.failed} failed, ${summary.skips.length} skipped`)
@@ -54,6 +62,8 @@ const told = new Promise<void>((resolve) => {
     tests.kill("SIGTERM")
   }
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal)
+  // The run that this is a lane of holds the other end: it has ended.
+  if (laneReport !== undefined) process.stdin.on("end", () => onSignal("SIGTERM")).resume()
 })
 
 const holdCluster = async (cluster: OwnCluster) => {
@@ -70,7 +80,7 @@ const holdCluster = async (cluster: OwnCluster) => {
   clearInterval(awake)
 }
 
-/** Runs the suites one after the other: they share the cluster, and some take a part of it away for a while. */
+/** Runs the suites one after the other. */
 const runSuites = async (cluster: OwnCluster, files: ReadonlyArray<string>): Promise<Summary> => {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-run-"))
   const report = join(folder, "report.xml")
@@ -92,9 +102,13 @@ const runSuites = async (cluster: OwnCluster, files: ReadonlyArray<string>): Pro
 }
 
 const filters = args.map((path) => relative(root, resolve(path)))
-const files = [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })]
-  .filter((file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`)))
-  .sort()
+const files =
+  laneReport === undefined
+    ? [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync({ cwd: root })].filter(
+        (file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`))
+      )
+    : // In the lane's order.
+      filters
 if (!hold && files.length === 0) refuse(`no suite at ${filters.join(", ")}`)
 
 const verdict = highestTier()
@@ -102,6 +116,12 @@ if (verdict.tier === undefined && !hold) {
   const skips = files.map((file) => ({ title: file, reason: verdict.reason }))
   finish({ passed: 0, failed: 0, skips, faults: [] })
 }
+
+// Where no node can run, or one tier was asked for, all share one cluster.
+const lanes = wanted === "highest" && verdict.tier === "node" && !hold ? lanesOf(files) : []
+if (lanes.length > 1) finish(await runLanes(import.meta.path, lanes, told))
+
+const tier = (lanes[0]?.tier ?? wanted) as Tier | "highest"
 const began = performance.now()
 const cluster = await startCluster({ tier }).catch((error: unknown) => {
   console.error(error)
@@ -112,7 +132,8 @@ console.log(`Kubernetes at ${cluster.server}: ${describeTier(cluster.tier, clust
 
 let summary: Summary = { passed: 0, failed: 0, skips: [], faults: [] }
 if (hold) await holdCluster(cluster)
-else if (stopped === undefined) summary = await runSuites(cluster, files)
+else if (stopped === undefined) summary = await runSuites(cluster, laneReport === undefined ? inOrder(files) : files)
+else summary = sumUp("", files, null, stopped)
 await cluster.stop().catch((error: unknown) => {
   summary = { ...summary, failed: summary.failed + 1, faults: [...summary.faults, String(error)] }
 })

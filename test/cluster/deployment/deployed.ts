@@ -1,4 +1,4 @@
-/** Environments as they stand on the tests' node, with their edge; brought up once and taken away whole. */
+/** Environments as they stand on the tests' node, with their edge; must leave no process of this machine's behind. */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { demoUsers } from "#dev/demoUsers.ts"
@@ -29,7 +29,8 @@ export interface Deployed {
   /** What was applied, by environment. */
   readonly overlays: Map<Environment, string>
   readonly add: (environment: Environment) => Promise<void>
-  readonly remove: () => Promise<void>
+  /** Ends the edge. The environments stay: the cluster ends soon, or who comes next takes them away. */
+  readonly stop: () => Promise<void>
 }
 
 const writeWorkloadImages = async (folder: string): Promise<string> => {
@@ -61,19 +62,18 @@ export const deploy = async (cluster: Cluster, environments: ReadonlyArray<Envir
   const add = async (environment: Environment) => {
     overlays.set(environment, await applyEnvironment(cluster, edge, environment, site(cluster)))
   }
-  const remove = async () => {
-    await removeEnvironments(cluster)
-    await edge.stop()
-  }
   try {
-    await cluster.importImage(await writeTrustingImage(cluster.folder, edge.authority.cert))
-    await cluster.importImage(writePostgresImage(cluster.folder))
-    await cluster.importImage(await writeWorkloadImages(cluster.folder))
+    const { folder, importImage } = cluster
+    await Promise.all([
+      importImage(writePostgresImage(folder)),
+      writeTrustingImage(folder, edge.authority.cert).then(importImage),
+      writeWorkloadImages(folder).then(importImage)
+    ])
     await applyClusterObjects(cluster)
     for (const environment of environments) await add(environment)
   } catch (error) {
-    await remove()
+    await edge.stop()
     throw error
   }
-  return { edge, way: { provider: providerId, fetch: edge.fetch }, images, overlays, add, remove }
+  return { edge, way: { provider: providerId, fetch: edge.fetch }, images, overlays, add, stop: edge.stop }
 }

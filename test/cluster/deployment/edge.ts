@@ -32,6 +32,10 @@ interface Ingress extends Manifest {
   }
 }
 
+interface Service {
+  readonly spec: { readonly clusterIP: string; readonly ports: ReadonlyArray<{ readonly port: number }> }
+}
+
 export interface Edge {
   readonly authority: Authority
   /** A certificate for a host, as its TLS Secret holds it. */
@@ -197,14 +201,10 @@ ${[...blocks.values()].join("\n").replaceAll("EDGE", String(port))}
         for (const { host, http } of ingress.spec.rules) {
           const locations: Array<readonly [string, string]> = []
           for (const { backend, path } of http.paths) {
-            const address = [
-              "get",
-              "service",
-              backend.service.name,
-              "-o",
-              "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"
-            ]
-            locations.push([path, await cluster.reach(await cluster.kubectl(["-n", namespace!, ...address]))])
+            const { spec } = await cluster.read<Service>(
+              `/api/v1/namespaces/${namespace}/services/${backend.service.name}`
+            )
+            locations.push([path, await cluster.reach(`${spec.clusterIP}:${spec.ports[0]!.port}`)])
           }
           blocks.set(host, serverBlock(host, writeCertificate(host), locations))
         }

@@ -3,8 +3,8 @@ import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { stringify } from "yaml"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { eventually } from "#test/cluster/eventually.ts"
 import { nodeName } from "#test/cluster/pki.ts"
+import { follow, type KubernetesObject } from "#test/cluster/watch.ts"
 import type { Edge } from "./edge.ts"
 import { clusterObjects, type Environment, type Manifest, objectsOf, type Site, testOverlay } from "./manifests.ts"
 
@@ -93,17 +93,9 @@ export const applyEnvironment = async (
   return overlay
 }
 
-interface Workload {
-  readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly generation?: number }
-  readonly spec: {
-    readonly replicas: number
-    readonly template: {
-      readonly spec: {
-        readonly containers: ReadonlyArray<{ readonly image: string; readonly args?: ReadonlyArray<string> }>
-      }
-    }
-  }
+interface Workload extends KubernetesObject {
+  readonly metadata: KubernetesObject["metadata"] & { readonly generation?: number }
+  readonly spec: { readonly replicas: number }
   readonly status?: {
     readonly observedGeneration?: number
     readonly readyReplicas?: number
@@ -118,40 +110,21 @@ const complete = ({ metadata, spec, status }: Workload) =>
   status.updatedReplicas === spec.replicas &&
   status.replicas === spec.replicas
 
-let commands: ReadonlySet<string> | undefined
-const told = new Set<string>()
+const incomplete = (workloads: Iterable<Workload>): ReadonlyArray<string> =>
+  [...workloads].filter((workload) => !complete(workload)).map(({ metadata }) => metadata.name)
 
-/** Whether the image has what a workload of the platform's runs. A service that is not written yet is told, not waited for. */
-const isWritten = ({ metadata, spec }: Workload): boolean => {
-  const [container] = spec.template.spec.containers
-  if (container?.image.startsWith("gatehouse.local/gatehouse:") !== true) return true
-  if (commands === undefined) {
-    const help = Bun.spawnSync([process.execPath, "services/cli.ts", "--help"], { cwd: project }).stdout.toString()
-    commands = new Set([...help.matchAll(/^ {2}([a-z][-a-z]*) {2,}/gmu)].map(([, name]) => name!))
-  }
-  const written = commands.has(container.args?.[0] ?? "")
-  if (!written && !told.has(metadata.name)) {
-    told.add(metadata.name)
-    console.warn(`not waited for: ${metadata.name}, as the image has no such command yet`)
-  }
-  return written
-}
+/** Where the API server lists the workloads of an environment. */
+const workloadPaths = (environment: Environment): ReadonlyArray<string> =>
+  [environment, `${environment}-monitoring`].flatMap((namespace) =>
+    ["deployments", "statefulsets"].map((kind) => `/apis/apps/v1/namespaces/${namespace}/${kind}`)
+  )
 
-/** The workloads of an environment that are not complete and ready. Asked by HTTP: a kubectl for each look would be most of the load. */
+/** The workloads of an environment that are not complete and ready. */
 export const unready = async (cluster: Cluster, environment: Environment): Promise<ReadonlyArray<string>> => {
   const lists = await Promise.all(
-    [environment, `${environment}-monitoring`].flatMap((namespace) =>
-      ["deployments", "statefulsets"].map(async (kind) => {
-        const answer = await cluster.request(`/apis/apps/v1/namespaces/${namespace}/${kind}`)
-        if (!answer.ok) throw new Error(`${kind} of ${namespace}: ${answer.status}`)
-        return ((await answer.json()) as { readonly items: ReadonlyArray<Workload> }).items
-      })
-    )
+    workloadPaths(environment).map((path) => cluster.read<{ readonly items: ReadonlyArray<Workload> }>(path))
   )
-  return lists
-    .flat()
-    .filter((workload) => !complete(workload) && isWritten(workload))
-    .map(({ metadata }) => metadata.name)
+  return incomplete(lists.flatMap(({ items }) => items))
 }
 
 /** How often the containers of an environment were started anew, by pod. */
@@ -174,18 +147,30 @@ export const restarts = async (
   )
 }
 
-/** Waits until every pod of the environment is ready. */
+/** Waits until every pod of the environment is ready. Watches: to look again and again would be most of the load. */
 export const allReady = async (cluster: Cluster, environment: Environment, seconds = 150): Promise<void> => {
-  let last: ReadonlyArray<string> = []
-  await eventually(
-    `every pod of ${environment} is ready`,
-    async () => {
-      last = await unready(cluster, environment)
-      if (last.length > 0) throw new Error(`not ready: ${last.join(", ")}`)
-      return true
-    },
-    seconds
+  const paths = workloadPaths(environment)
+  const seen = new Map<string, ReadonlyMap<string, Workload>>()
+  const behind = () => incomplete([...seen.values()].flatMap((workloads) => [...workloads.values()]))
+  const ended = new AbortController()
+  const ready = Promise.withResolvers<void>()
+  const following = paths.map((path) =>
+    follow<Workload>(cluster.request, path, ended.signal, (all) => {
+      seen.set(path, all)
+      if (seen.size === paths.length && behind().length === 0) ready.resolve()
+    })
   )
+  const patience = setTimeout(() => {
+    const missing = seen.size < paths.length ? "the API server does not list them" : `not ready: ${behind().join(", ")}`
+    ready.reject(new Error(`not within ${seconds} s: every pod of ${environment} is ready: ${missing}`))
+  }, seconds * 1000)
+  try {
+    await ready.promise
+  } finally {
+    clearTimeout(patience)
+    ended.abort()
+    await Promise.all(following)
+  }
 }
 
 /** A pod in each namespace that no overlay knows, with a place to listen; in the edge's, as its ingress controller. Confined as all must be. */
@@ -266,21 +251,24 @@ export const applyAgain = async (cluster: Cluster, overlay: string) => {
   return { before, after: await versions(cluster, overlay) }
 }
 
-const namespaces = ["prod", "nightly", "dev"].flatMap((name) => [name, `${name}-monitoring`])
+const around = [...["prod", "nightly", "dev"].flatMap((name) => [name, `${name}-monitoring`]), "edge", "sso"]
 
-const around = [...namespaces, "edge", "sso"]
-
-/** Takes every environment away; returns when it is gone. What is the cluster's stays, as it says nothing of other namespaces. */
+/** Takes away every environment that is there; returns when it is gone. What is the cluster's stays, as it says nothing of other namespaces. */
 export const removeEnvironments = async (cluster: Cluster): Promise<void> => {
-  const gone = ["--ignore-not-found", "--wait=false"]
-  await cluster.kubectl(["delete", "namespace", ...around, ...gone])
-  // Their graceful ends would take minutes, and nobody is served any more.
-  await Promise.all(
-    namespaces.map((name) => cluster.tryKubectl(["-n", name, "delete", "pods", "--all", "--force", "--grace-period=0"]))
-  )
-  await cluster.kubectl(["wait", "--for=delete", "--timeout=60s", ...around.map((name) => `namespace/${name}`)])
-  const listed = await cluster.kubectl(["get", "persistentvolumes", "-o", "name"])
-  const volumes = listed.split("\n").filter((name) => /\/(?:prod|nightly|dev)-/u.test(name))
-  if (volumes.length > 0) await cluster.kubectl(["delete", ...volumes, "--wait=false"])
+  const named = async (path: string) =>
+    (await cluster.read<{ readonly items: ReadonlyArray<KubernetesObject> }>(path)).items.map(
+      ({ metadata }) => metadata.name
+    )
+  const there = (await named("/api/v1/namespaces")).filter((name) => around.includes(name))
+  if (there.length > 0) {
+    await cluster.kubectl(["delete", "namespace", ...there, "--ignore-not-found", "--wait=false"])
+    // Their graceful ends would take minutes, and nobody is served any more.
+    await Promise.all(
+      there.map((name) => cluster.tryKubectl(["-n", name, "delete", "pods", "--all", "--force", "--grace-period=0"]))
+    )
+    await cluster.kubectl(["wait", "--for=delete", "--timeout=60s", ...there.map((name) => `namespace/${name}`)])
+  }
+  const volumes = (await named("/api/v1/persistentvolumes")).filter((name) => /^(?:prod|nightly|dev)-/u.test(name))
+  if (volumes.length > 0) await cluster.kubectl(["delete", "persistentvolume", ...volumes, "--wait=false"])
   rmSync(join(cluster.folder, "volumes"), { recursive: true, force: true })
 }

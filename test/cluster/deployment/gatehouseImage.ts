@@ -1,16 +1,20 @@
 /** The image as `bun run image` makes it, and with one layer more that trusts the tests' certificate authority; must change no byte of the layer below. */
 import { createHash } from "node:crypto"
-import { existsSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { buildImage, buildRootfs } from "#dev/image/image.ts"
 import { tar } from "#dev/image/tar.ts"
+import { runFolder } from "#test/cluster/cluster.ts"
 
 export const testedImage = "gatehouse.local/gatehouse:under-test"
 
-/** The image's archive in `folder`, built once. */
+/** The image's archive, built once in a run (test/cluster/run.ts), otherwise in `folder`. */
 export const writeImage = async (folder: string): Promise<string> => {
-  const path = join(folder, "gatehouse-image.tar")
-  if (!existsSync(path)) writeFileSync(path, buildImage(await buildRootfs(), 0).bytes)
+  const path = join(process.env[runFolder] ?? folder, "gatehouse-image.tar")
+  if (existsSync(path)) return path
+  const unfinished = `${path}.${process.pid}`
+  writeFileSync(unfinished, buildImage(await buildRootfs(), 0).bytes)
+  renameSync(unfinished, path)
   return path
 }
 

@@ -16,8 +16,13 @@ export interface Manifest {
 
 const project = join(import.meta.dir, "../../..")
 
-const render = (cluster: Pick<Cluster, "kubectl">, folder: string) =>
-  cluster.kubectl(["kustomize", join(project, folder)])
+const renders = new Map<string, Promise<string>>()
+/** Once for each folder. */
+const render = (cluster: Pick<Cluster, "kubectl">, folder: string): Promise<string> => {
+  const rendered = renders.get(folder) ?? cluster.kubectl(["kustomize", join(project, folder)])
+  renders.set(folder, rendered)
+  return rendered
+}
 
 /** An environment as it is shipped. */
 export const shippedOverlay = (cluster: Pick<Cluster, "kubectl">, environment: Environment): Promise<string> =>
