@@ -44,6 +44,8 @@ const bind = (hostname: string, port: number, fetch: Handler, maxBodyBytes: numb
       fetch,
       idleTimeout,
       maxRequestBodySize: maxBodyBytes,
+      // Unless told so, Bun shares a port that another of its processes has, and each gets some of the connections.
+      reusePort: false,
       // Bun's own error page shows source code.
       development: false,
       error: () => new Response(null, { status: 500 })
@@ -72,10 +74,15 @@ export const listen = (service: Service, options: ListenOptions): Listener => {
   const maxBodyBytes = options.maxBodyBytes ?? Number.MAX_SAFE_INTEGER
   const idleSeconds = options.idleSeconds ?? defaultIdleSeconds
   const server = bind(options.hostname, options.port, unhurried(service.fetch), maxBodyBytes, idleSeconds)
-  const internal =
-    options.internalPort === undefined
-      ? undefined
-      : bind(options.hostname, options.internalPort, (request) => service.internal(request), 0, idleSeconds)
+  const internal = (() => {
+    if (options.internalPort === undefined) return undefined
+    try {
+      return bind(options.hostname, options.internalPort, (request) => service.internal(request), 0, idleSeconds)
+    } catch (error) {
+      void server.stop(true)
+      throw error
+    }
+  })()
   let stopped: Promise<void> | undefined
   const stop = async (seconds: number) => {
     service.drain()

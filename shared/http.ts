@@ -12,14 +12,12 @@ import {
   UnsupportedMediaType
 } from "./domain/errors.ts"
 import { uuidv7 } from "./domain/ids.ts"
+import { parseJson } from "./json.ts"
 import { bodySchema, parametersSchema, type Paths } from "./openApi.ts"
 import { faultsOf, internalProblem, problemOf, problemOfCause, problemOfError, problemResponse } from "./problem.ts"
 
 /** Bytes of a JSON body that a route takes unless it says otherwise. */
 export const defaultBodyLimit = 256 * 1024
-
-/** Objects and arrays nested deeper than this are refused: no payload of ours needs it, and decoders recurse. */
-const maxDepth = 64
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/u
 const requestIds = new WeakMap<Request, string>()
@@ -78,23 +76,6 @@ const headersOf = (error: unknown): Record<string, string> | undefined => {
   return undefined
 }
 
-/** Whether JSON text nests deeper than `maxDepth`; looks at brackets outside strings only, before anything is built. */
-const tooDeep = (text: string): boolean => {
-  let depth = 0
-  let inString = false
-  for (let index = 0; index < text.length; index++) {
-    const char = text.charCodeAt(index)
-    if (inString) {
-      if (char === 92) index++
-      else if (char === 34) inString = false
-    } else if (char === 34) inString = true
-    else if (char === 123 || char === 91) {
-      if (++depth > maxDepth) return true
-    } else if (char === 125 || char === 93) depth--
-  }
-  return false
-}
-
 /** Reads a whole body of at most `limit` bytes as UTF-8, refusing early by Content-Length and late by count. */
 export const readText = async (request: Request, limit: number): Promise<string> => {
   const declared = request.headers.get("content-length")
@@ -115,23 +96,11 @@ export const readText = async (request: Request, limit: number): Promise<string>
   }
 }
 
-/** NUL as JSON writes it; with one backslash more it is six harmless characters of somebody's program or pattern. */
-const nulEscape = /(?<!\\)(?:\\\\)*\\u0000/u
-
 /** Reads a JSON body: 415, 413 or 400, never a half-read value. An empty body is undefined. */
 export const readJson = async (request: Request, limit: number): Promise<unknown> => {
   const type = (request.headers.get("content-type") ?? "").split(";")[0]!.trim().toLowerCase()
   if (type !== "application/json") throw new UnsupportedMediaType({ expected: "application/json" })
-  const text = await readText(request, limit)
-  if (tooDeep(text)) throw new MalformedRequest({ detail: `the JSON nests deeper than ${maxDepth} levels` })
-  if (text.includes("\0") || nulEscape.test(text)) {
-    throw new MalformedRequest({ detail: "the body contains a NUL character" })
-  }
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new MalformedRequest({ detail: "the body is not valid JSON" })
-  }
+  return parseJson(await readText(request, limit))
 }
 
 /**
@@ -184,22 +153,46 @@ interface AppOptions<R> {
   readonly ownBody?: ReadonlyArray<string> | ((path: string) => boolean)
 }
 
+/** Whether a path is of a route's pattern: `/users/:id`, or `/files/*` for all below. */
+const isOf = (pattern: string, path: string): boolean => {
+  const wanted = pattern.split("/")
+  const given = path.split("/")
+  const rest = wanted.at(-1) === "*" && given.length >= wanted.length
+  if (!rest && wanted.length !== given.length) return false
+  return wanted.every(
+    (part, index) => part === "*" || part === given[index] || (part[0] === ":" && given[index] !== "")
+  )
+}
+
+/** The methods that a path has routes for; none where there is no such path. HEAD is answered wherever GET is. */
+const methodsOf = ({ routes }: AnyElysia, path: string): ReadonlyArray<string> => {
+  const methods = new Set(routes.filter((route) => isOf(route.path, path)).map(({ method }) => method))
+  if (methods.has("GET")) methods.add("HEAD")
+  return [...methods].toSorted()
+}
+
 /**
  * The Elysia app every service starts from. A service's own `fetch` goes through `guarded`, which is what keeps the path
  * that Elysia finds equal to the path in `request.url`.
  */
 export const makeApp = <R>({ bodyLimit = defaultBodyLimit, name, ownBody = [], runtime }: AppOptions<R>) => {
   const readsItself = typeof ownBody === "function" ? ownBody : (path: string) => ownBody.includes(path)
-  return new Elysia({ name, handler: { standardHostname: false } })
+  const app = new Elysia({ name, handler: { standardHostname: false } })
+  return app
     .onParse(({ path, request }) => {
       // Elysia would read what a parser leaves: null says that it was read.
       if (readsItself(path)) return null
       return request.body === null ? undefined : readJson(request, bodyLimit)
     })
-    .onError(({ code, error, request }) => {
+    .onError(({ code, error, path, request }) => {
       const id = requestIdOf(request)
       if (error instanceof Response) return error
-      if (code === "NOT_FOUND") return problemResponse(problemOf(404, "not_found", "no such route"), id)
+      if (code === "NOT_FOUND") {
+        const allow = methodsOf(app, path).join(", ")
+        if (allow === "") return problemResponse(problemOf(404, "not_found", "no such route"), id)
+        const problem = problemOf(405, "method_not_allowed", "the path has no such method: see Allow")
+        return problemResponse(problem, id, { allow })
+      }
       if (code === "PARSE") {
         const problem = problemOfError(error) ?? problemOfError((error as Error).cause)
         return problemResponse(problem ?? problemOf(400, "malformed_request", "the body cannot be read"), id)

@@ -1,5 +1,5 @@
 /** The one adapter around @effect/sql-pg: a pool, migrations, typed unavailability, LISTEN that survives a lost connection; must hold no query of any service. */
-import { PgClient, PgConnection } from "@effect/sql-pg"
+import { PgClient, PgConnection, PgTypes } from "@effect/sql-pg"
 import {
   Context,
   type Duration,
@@ -86,18 +86,45 @@ interface SessionOptions {
   readonly applicationName: string
   /** Parameters of the session from its first moment on, by name. */
   readonly parameters?: Readonly<Record<string, string>>
+  /** Given each `text[]` of a result instead of whoever asked for it. */
+  readonly takeTextArray?: TakeTextArray
+}
+
+/**
+ * Takes a value where it lies: `size` bytes from `start` on, in PostgreSQL's binary form, which are another value's as soon as
+ * it returns. So a result passes without an object for each of its values.
+ */
+export type TakeTextArray = (bytes: Uint8Array, start: number, size: number) => void
+
+/** PostgreSQL's id of the type `text[]`. */
+const textArrayOid = 1009
+const taken = Result.succeed(null)
+
+const takingTextArrays = (take: TakeTextArray) => {
+  const types = PgTypes.makeRegistry()
+  const read = (bytes: Uint8Array, start: number, size: number) => {
+    take(bytes, start, size)
+    return taken
+  }
+  types.register<unknown>(textArrayOid, {
+    encode: (value) => PgTypes.encode(value, textArrayOid),
+    decode: (bytes) => read(bytes, 0, bytes.length),
+    read
+  })
+  return types
 }
 
 /**
  * Opens a session for one request, with statements that are never kept prepared. Its queries speak the extended protocol, in
  * which the server takes one statement at a time; interrupting one cancels it on the server.
  */
-export const openSession = ({ applicationName, parameters, url }: SessionOptions) =>
+export const openSession = ({ applicationName, parameters, takeTextArray, url }: SessionOptions) =>
   Effect.suspend(() =>
     PgConnection.make({
       url,
       ssl: verification(url),
       applicationName,
+      ...(takeTextArray === undefined ? {} : { types: takingTextArrays(takeTextArray) }),
       ...(parameters === undefined ? {} : { startupParameters: parameters }),
       connectTimeout: "3 seconds",
       keepAlive: "10 seconds",

@@ -11,6 +11,7 @@ import { Gatekeeper } from "./Gatekeeper.ts"
 import { ingestSource, type SourceRow } from "./ingestSource.ts"
 import { applyStatement, conflictOf, quoted } from "./rows/statements.ts"
 import { Sessions, type Work } from "./Sessions.ts"
+import { SqlParser } from "./SqlParser.ts"
 
 export type IngestFailure =
   | Failure
@@ -75,6 +76,7 @@ const makeIngest = (limits: Limits) =>
     const catalogue = yield* Catalogue
     const gatekeeper = yield* Gatekeeper
     const freshness = yield* Freshness
+    const parser = yield* SqlParser
 
     /** Puts the file's rows, unjudged, into a table that only this session sees: no lock is held while the sender is slow. */
     const stage = Effect.fnUntraced(function* (work: Work, source: ReturnType<typeof ingestSource>, rejects: Rejects) {
@@ -91,15 +93,13 @@ const makeIngest = (limits: Limits) =>
         )
       )
       let read = 0
-      const columns = new Set<string>()
       for (;;) {
         const { done, value } = yield* next
         if (done === true) break
         read += value.length
         yield* put(work, value, rejects)
-        if (source.columns() === undefined) for (const row of value) namesOf(row).forEach((name) => columns.add(name))
       }
-      return { read, columns: source.columns() ?? [...columns] }
+      return { read, columns: source.columns() }
     })
 
     const put = Effect.fnUntraced(function* (work: Work, rows: ReadonlyArray<SourceRow>, rejects: Rejects) {
@@ -128,10 +128,10 @@ const makeIngest = (limits: Limits) =>
       let written = 0
       for (let part = waiting.pop(); part !== undefined; part = waiting.pop()) {
         yield* work.rows("SAVEPOINT part")
-        const outcome = yield* Effect.result(work.rows(text, [String(part[0]), String(part.at(-1))]))
+        const outcome = yield* Effect.result(work.changed(text, [String(part[0]), String(part.at(-1))]))
         if (Result.isSuccess(outcome)) {
           yield* work.rows("RELEASE SAVEPOINT part")
-          written += outcome.success.length
+          written += outcome.success
           continue
         }
         const error = outcome.failure
@@ -169,6 +169,7 @@ const makeIngest = (limits: Limits) =>
       const source = ingestSource(body, asked.format, limits.ingestBytes)
       const rejects = new Rejects()
       const answer = yield* Effect.gen(function* () {
+        yield* parser.lean
         yield* gatekeeper.enter("long", caller.userId)
         const work = yield* sessions.open("write", caller, limits.ingestMillis)
         const { columns, read } = yield* stage(work, source, rejects)
@@ -192,12 +193,13 @@ const makeIngest = (limits: Limits) =>
         let written = 0
         let last = 0
         while (rejects.count < maxRejects) {
-          const part = yield* work.rows(
-            "SELECT line FROM staged WHERE line > $1::text::integer ORDER BY line LIMIT $2::text::integer",
+          const [part] = yield* work.rows(
+            `SELECT array_agg(line) AS lines FROM (
+              SELECT line FROM staged WHERE line > $1::text::integer ORDER BY line LIMIT $2::text::integer) AS t`,
             [String(last), String(applyRows)]
           )
-          if (part.length === 0) break
-          const lines = part.map(({ line }) => Number(line))
+          const lines = Array.isArray(part?.["lines"]) ? part["lines"].map(Number) : []
+          if (lines.length === 0) break
           written += yield* apply(work, text, rejects, lines)
           last = lines.at(-1)!
         }
@@ -252,9 +254,6 @@ class Rejects {
 const faultOf = ({ line, reason }: Reject) => ({ pointer: "", detail: reason, line })
 
 const refused = (detail: string) => new InvalidInput({ errors: [{ pointer: "/query/mode", detail }] })
-
-const namesOf = ({ json }: SourceRow): ReadonlyArray<string> =>
-  json === undefined ? [] : Object.keys(JSON.parse(json))
 
 const checkColumns = Effect.fnUntraced(function* (dataset: Dataset, columns: ReadonlyArray<string>) {
   const errors = columns.flatMap((name) => {

@@ -6,9 +6,10 @@ import type { Limits } from "./config.ts"
 import { type Failure, LimitExceeded, StatementInvalid, TimedOut, type TooManyQueries } from "./failures.ts"
 import { type Format, csvLine } from "./formats.ts"
 import { Gatekeeper } from "./Gatekeeper.ts"
+import { LineWriter } from "./LineWriter.ts"
 import { planOf } from "./plan.ts"
 import { type ReadStatement, readStatement, type StatementRefused } from "./readStatement.ts"
-import { type Collected, collect, type Column, lines, type Source } from "./results.ts"
+import { bodyOfLines, type Collected, collect, type Column, type Lines, type Source } from "./results.ts"
 import { type Work, Sessions } from "./Sessions.ts"
 import { SqlParser } from "./SqlParser.ts"
 
@@ -29,7 +30,7 @@ export class Queries extends Context.Service<
       caller: Caller,
       query: Query,
       format: Exclude<Format, "json">
-    ) => Effect.Effect<Stream.Stream<string, Failure>, QueryFailure>
+    ) => Effect.Effect<Stream.Stream<Uint8Array, Failure>, QueryFailure>
     /** What the planner expects of a query; nothing is run. */
     readonly explain: (
       caller: Caller,
@@ -45,6 +46,14 @@ const alias = "gatehouse_row"
 
 /** The statement as a part of one of ours: on lines of its own, so that a comment at its end ends there. */
 const within = (text: string) => `(\n${text}\n) AS ${alias}`
+
+/** A statement of ours for the rows of a caller's, each as `text[]`: its fields, or one text of JSON. */
+const selected = (text: string, columns: ReadonlyArray<Column>, format: Format) => {
+  if (format !== "csv") return `SELECT ARRAY[row_to_json(${alias}.*)::text] AS line FROM ${within(text)}`
+  const names = columns.map((_, index) => `c${index}`)
+  const fields = names.map((name) => `${name}::text`).join(", ")
+  return `SELECT ARRAY[${fields}] AS line FROM ${within(text)} (${names.join(", ")})`
+}
 
 interface Lowered {
   readonly millis: number
@@ -100,6 +109,24 @@ const makeQueries = (own: Limits) =>
       return columns
     })
 
+    /** What a statement of EXPLAIN shows: lines of text, or one JSON document. */
+    const planOfOwn = Effect.fnUntraced(function* (work: Work, text: string, query: Query, format: Format) {
+      const shown = yield* work.rows(text, paramsOf(query))
+      const name = "QUERY PLAN"
+      const cells = shown
+        .map((row) => Object.values(row)[0])
+        .map((cell) => (typeof cell === "string" ? cell : JSON.stringify(cell)))
+      const rows = cells.map((cell) => (format === "csv" ? csvLine([cell]) : JSON.stringify({ [name]: cell })))
+      return { columns: [{ name, type: "text" }], rows: Stream.fromIterable(rows) } satisfies Source
+    })
+
+    const checkCost = Effect.fnUntraced(function* (work: Work, text: string, query: Query, limit: number) {
+      const { cost } = yield* expected(work, text, query)
+      if (cost <= limit) return
+      const detail = `the plan's cost is ${Math.round(cost)}, above the limit of ${Math.round(limit)}`
+      return yield* new LimitExceeded({ detail, state: "" })
+    })
+
     /** The rows of a judged statement, each as `format` shows it. */
     const sourceOf = Effect.fnUntraced(function* (
       work: Work,
@@ -108,44 +135,50 @@ const makeQueries = (own: Limits) =>
       format: Format,
       limits: Lowered
     ) {
-      if (kind === "explain") {
-        const shown = yield* work.rows(text, paramsOf(query))
-        const name = "QUERY PLAN"
-        const cells = shown
-          .map((row) => Object.values(row)[0])
-          .map((cell) => (typeof cell === "string" ? cell : JSON.stringify(cell)))
-        const rows = cells.map((cell) => (format === "csv" ? csvLine([cell]) : JSON.stringify({ [name]: cell })))
-        return { columns: [{ name, type: "text" }], rows: Stream.fromIterable(rows) } satisfies Source
-      }
-      const { cost } = yield* expected(work, text, query)
-      if (cost > limits.cost) {
-        const detail = `the plan's cost is ${Math.round(cost)}, above the limit of ${Math.round(limits.cost)}`
-        return yield* new LimitExceeded({ detail, state: "" })
-      }
+      if (kind === "explain") return yield* planOfOwn(work, text, query, format)
+      yield* checkCost(work, text, query, limits.cost)
       const columns = yield* columnsOf(work, text, query)
-      const most = query.export === true ? "" : ` LIMIT ${limits.rows + 1}`
-      if (format === "csv") {
-        const names = columns.map((_, index) => `c${index}`)
-        const statement = `SELECT ARRAY[${names.map((name) => `${name}::text`).join(", ")}] AS line
-          FROM ${within(text)} (${names.join(", ")})${most}`
-        return {
-          columns,
-          rows: work
-            .records(statement, paramsOf(query))
-            .pipe(Stream.map(({ line }) => csvLine(Array.isArray(line) ? line : [])))
-        } satisfies Source
-      }
-      const statement = `SELECT row_to_json(${alias}.*)::text AS line FROM ${within(text)}${most}`
-      return {
-        columns,
-        rows: work.records(statement, paramsOf(query)).pipe(Stream.map(({ line }) => String(line)))
-      } satisfies Source
+      const statement = `${selected(text, columns, format)} LIMIT ${limits.rows + 1}`
+      const rows = work.records(statement, paramsOf(query)).pipe(
+        Stream.map(({ line }) => (Array.isArray(line) ? line : [])),
+        Stream.map((fields) => (format === "csv" ? csvLine(fields) : String(fields[0])))
+      )
+      return { columns, rows } satisfies Source
     })
 
-    const begin = Effect.fnUntraced(function* (caller: Caller, query: Query, limits: Lowered) {
+    /** The same without a limit of rows, as bytes. */
+    const linesOf = Effect.fnUntraced(function* (
+      work: Work,
+      writer: LineWriter,
+      { kind, text }: ReadStatement,
+      query: Query,
+      format: Exclude<Format, "json">,
+      limits: Lowered
+    ): Effect.fn.Return<Lines, QueryFailure> {
+      if (kind === "explain") {
+        const { columns, rows } = yield* planOfOwn(work, text, query, format)
+        const ended = format === "csv" ? rows : rows.pipe(Stream.map((row) => `${row}\n`))
+        return { columns, lines: Stream.encodeText(ended), count: () => 1 }
+      }
+      yield* checkCost(work, text, query, limits.cost)
+      const columns = yield* columnsOf(work, text, query)
+      const lines = work.records(selected(text, columns, format), paramsOf(query)).pipe(
+        Stream.mapArray(() => [writer.take()]),
+        Stream.filter((some) => some.length > 0)
+      )
+      return { columns, lines, count: () => writer.rows }
+    })
+
+    const begin = Effect.fnUntraced(function* (
+      caller: Caller,
+      query: Query,
+      limits: Lowered,
+      kind: "query" | "long" = "query",
+      writer?: LineWriter
+    ) {
       const statement = yield* judge(query.sql)
-      yield* gatekeeper.enter(query.export === true ? "long" : "query", caller.userId)
-      const work = yield* sessions.open("query", caller, limits.millis)
+      yield* gatekeeper.enter(kind, caller.userId)
+      const work = yield* sessions.open("query", caller, limits.millis, writer?.write)
       return { statement, work }
     })
 
@@ -164,15 +197,17 @@ const makeQueries = (own: Limits) =>
       export: Effect.fn("Queries.export")(function* (caller, query, format) {
         const limits = lowered(own, { ...query, export: true })
         const scope = yield* Scope.make()
+        const writer = new LineWriter(format)
         const source = yield* Effect.gen(function* () {
-          const { statement, work } = yield* begin(caller, query, limits)
-          return yield* sourceOf(work, statement, { ...query, export: true }, format, limits)
+          yield* parser.lean
+          const { statement, work } = yield* begin(caller, query, limits, "long", writer)
+          return yield* linesOf(work, writer, statement, query, format, limits)
         }).pipe(
           (effect) => inTime(limits.millis, effect),
           Scope.provide(scope),
           Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
         )
-        return lines(source, format).pipe(
+        return bodyOfLines(source, format).pipe(
           Stream.interruptWhen(Effect.andThen(Effect.sleep(limits.millis + grace), late(limits.millis))),
           Stream.onExit((exit) => Scope.close(scope, exit))
         )

@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from "node:crypto"
 import { Clock, Context, Effect, Layer, type Redacted, Ref, type Scope, Stream } from "effect"
 import type { Principal } from "#shared/domain/identity.ts"
 import { Unavailable } from "#shared/domain/errors.ts"
-import { Database, openSession, type Session, SqlClient, type SqlError } from "#shared/sql.ts"
+import { Database, openSession, type Session, SqlClient, type SqlError, type TakeTextArray } from "#shared/sql.ts"
 import { type Failure, failureOf } from "./failures.ts"
 import { Memberships } from "./Memberships.ts"
 
@@ -24,7 +24,9 @@ export interface Work {
     text: string,
     params?: ReadonlyArray<unknown>
   ) => Effect.Effect<ReadonlyArray<Readonly<Record<string, unknown>>>, Failure>
-  /** The same as they come, no faster than they are taken. */
+  /** Runs one statement for the number of rows that it changed. */
+  readonly changed: (text: string, params?: ReadonlyArray<unknown>) => Effect.Effect<number, Failure>
+  /** Runs one statement for its rows as they come, no faster than they are taken. */
   readonly records: (
     text: string,
     params?: ReadonlyArray<unknown>
@@ -48,12 +50,13 @@ export class Sessions extends Context.Service<
   {
     /**
      * Opens a transaction for `principal` that may take `millis` in all. Its claims are signed for this one backend and end
-     * with that time. Fails as Unavailable while the instance cannot be reached.
+     * with that time. `take` gets the `text[]` of its results. Fails as Unavailable while the instance cannot be reached.
      */
     readonly open: (
       profile: Profile,
       principal: Pick<Principal, "userId" | "roles">,
-      millis: number
+      millis: number,
+      take?: TakeTextArray
     ) => Effect.Effect<Work, Failure, Scope.Scope>
   }
 >()("gatehouse/data/Sessions") {
@@ -90,13 +93,14 @@ const makeSessions = (options: Options) =>
       return `${payload}.${createHmac("sha256", secret).update(payload).digest("hex")}`
     }
 
-    const open: Sessions["Service"]["open"] = Effect.fnUntraced(function* (profile, principal, millis) {
+    const open: Sessions["Service"]["open"] = Effect.fnUntraced(function* (profile, principal, millis, take) {
       const secret = yield* key
       const tenants = yield* memberships.of(principal)
       const limit = String(millis + backstop)
       const session = yield* openSession({
         url: profile === "query" ? options.queryUrl : options.writeUrl,
         applicationName: `gatehouse-data-${profile}`,
+        ...(take === undefined ? {} : { takeTextArray: take }),
         parameters: {
           TimeZone: "UTC",
           DateStyle: "ISO",
@@ -107,11 +111,10 @@ const makeSessions = (options: Options) =>
           client_connection_check_interval: "1000"
         }
       }).pipe(Effect.mapError(() => new Unavailable({ dependency: "data DB", retryAfterSeconds: 2 })))
-      const rows: Work["rows"] = (text, params) =>
-        session.query(text, params, false).pipe(
-          Effect.map((result) => result.rows),
-          Effect.mapError(failureOf)
-        )
+      const run = (text: string, params?: ReadonlyArray<unknown>) =>
+        session.query(text, params, false).pipe(Effect.mapError(failureOf))
+      const rows: Work["rows"] = (text, params) => Effect.map(run(text, params), (result) => result.rows)
+      const changed: Work["changed"] = (text, params) => Effect.map(run(text, params), (result) => result.rowCount)
       const challenge = (yield* rows("SELECT gw.challenge() AS challenge"))[0]?.["challenge"]
       const now = yield* Clock.currentTimeMillis
       const token = tokenOf(secret, {
@@ -125,7 +128,7 @@ const makeSessions = (options: Options) =>
       yield* rows(`SET gw.claims = '${token}'`)
       yield* rows(`BEGIN ISOLATION LEVEL ${profile === "query" ? "REPEATABLE READ READ ONLY" : "READ COMMITTED"}`)
       const records: Work["records"] = (text, params) => Stream.mapError(session.stream(text, params), failureOf)
-      return { session, rows, records, failure: failureOf, commit: Effect.asVoid(rows("COMMIT")) }
+      return { session, rows, changed, records, failure: failureOf, commit: Effect.asVoid(rows("COMMIT")) }
     })
 
     return Sessions.of({ open })

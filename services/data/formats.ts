@@ -47,7 +47,7 @@ export const formatOf = Effect.fnUntraced(function* (request: Request, offered: 
   return yield* new NotAcceptable({ offered: offered.map((format) => mediaTypes[format]) })
 })
 
-const special = /[",\r\n]|^\s|\s$/u
+const special = /[",\r\n]|^[\t-\r ]|[\t-\r ]$/u
 
 const csvField = (value: string | null) => {
   // As COPY writes it: nothing is null, the empty text is quoted.

@@ -62,7 +62,7 @@ const exported = Effect.fnUntraced(function* (
             return Stream.succeed(errorLine(code, text))
           })
         )
-  const body = Stream.toReadableStreamWith(told.pipe(Stream.encodeText), context, {
+  const body = Stream.toReadableStreamWith(told, context, {
     signal: AbortSignal.any([request.signal, stopping])
   })
   return new Response(body, {

@@ -13,8 +13,8 @@ export interface SourceRow {
 
 export interface IngestSource {
   readonly rows: AsyncIterable<ReadonlyArray<SourceRow>>
-  /** Names that the rows may use: the header of CSV, known with the first chunk; undefined for NDJSON. */
-  readonly columns: () => ReadonlyArray<string> | undefined
+  /** Names that the rows read so far use: the header of CSV, the keys of any row of NDJSON. */
+  readonly columns: () => ReadonlyArray<string>
   /** SHA-256 of all that was read, hexadecimal; asked once, at the end. */
   readonly digest: () => string
 }
@@ -23,6 +23,9 @@ export interface IngestSource {
 const chunkRows = 1000
 const maxRowLength = 1024 * 1024
 
+/** Bytes that are parsed at a time: all rows of a piece are made at once, and what has waited for us comes as one large chunk. */
+const pieceBytes = 32 * 1024
+
 /** Counts and hashes the bytes on their way, and refuses more than `limit`. */
 const measured = async function* (body: ReadableStream<Uint8Array>, limit: number, hash: Hash) {
   let size = 0
@@ -30,7 +33,7 @@ const measured = async function* (body: ReadableStream<Uint8Array>, limit: numbe
     size += chunk.byteLength
     if (size > limit) throw new PayloadTooLarge({ limit })
     hash.update(chunk)
-    yield chunk
+    for (let at = 0; at < chunk.byteLength; at += pieceBytes) yield chunk.subarray(at, at + pieceBytes)
   }
 }
 
@@ -50,7 +53,7 @@ const isText = (value: unknown): value is string => typeof value === "string"
 /** RFC 4180 with a header. An empty field is null and a quoted empty one the empty text, as COPY reads it. */
 const csvRows = async function* (
   text: AsyncIterable<string>,
-  learn: (columns: ReadonlyArray<string>) => void
+  columns: Set<string>
 ): AsyncGenerator<ReadonlyArray<SourceRow>> {
   let header: ReadonlyArray<string> | undefined
   const parser = parse({
@@ -80,7 +83,7 @@ const csvRows = async function* (
           throw new MalformedRequest({ detail: "the first line must name each column, once" })
         }
         header = names
-        learn(header)
+        for (const name of names) columns.add(name)
         continue
       }
       if (record.length !== header.length) {
@@ -107,7 +110,10 @@ const csvRows = async function* (
 }
 
 /** One JSON object a line; empty lines are passed over. */
-const ndjsonRows = async function* (text: AsyncIterable<string>): AsyncGenerator<ReadonlyArray<SourceRow>> {
+const ndjsonRows = async function* (
+  text: AsyncIterable<string>,
+  names: Set<string>
+): AsyncGenerator<ReadonlyArray<SourceRow>> {
   let rows: Array<SourceRow> = []
   let rest = ""
   let line = 0
@@ -117,6 +123,7 @@ const ndjsonRows = async function* (text: AsyncIterable<string>): AsyncGenerator
     try {
       const value: unknown = JSON.parse(content)
       if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+        for (const name in value) names.add(name)
         return { line, json: content, reason: undefined }
       }
       return { line, json: undefined, reason: "not an object" }
@@ -150,11 +157,11 @@ export const ingestSource = (
   limit: number
 ): IngestSource => {
   const hash = createHash("sha256")
-  let columns: ReadonlyArray<string> | undefined
+  const names = new Set<string>()
   const text = utf8(measured(body, limit, hash))
   return {
-    rows: format === "csv" ? csvRows(text, (names) => (columns = names)) : ndjsonRows(text),
-    columns: () => columns,
+    rows: format === "csv" ? csvRows(text, names) : ndjsonRows(text, names),
+    columns: () => [...names],
     digest: () => hash.digest("hex")
   }
 }

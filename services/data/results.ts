@@ -43,6 +43,9 @@ export const collect = Effect.fnUntraced(function* (
   return { columns, rows: taken, truncated }
 })
 
+const encoder = new TextEncoder()
+const encode = (text: string) => encoder.encode(text)
+
 const header = (columns: ReadonlyArray<Column>) => csvLine(columns.map(({ name }) => name))
 
 /** The last line of NDJSON that is whole; what went before is `sha256` of. */
@@ -63,34 +66,31 @@ export const bodyOf = ({ columns, rows, truncated }: Collected, format: Format):
 export const rowsBodyOf = (collected: Collected, format: Format): string =>
   format === "json" ? `[${collected.rows.join(",")}]` : bodyOf(collected, format)
 
+/** Rows of an export: lines as bytes, each with its end, and how many of them there were so far. */
+export interface Lines {
+  readonly columns: ReadonlyArray<Column>
+  readonly lines: Stream.Stream<Uint8Array, Failure>
+  readonly count: () => number
+}
+
 /**
  * A stream's body, a chunk of rows at a time. NDJSON ends with `$end`, or with `$error` if it fails; CSV that fails does
  * not end, so that the client sees its connection cut.
  */
-export const lines = (source: Source, format: Exclude<Format, "json">): Stream.Stream<string, Failure> => {
-  if (format === "csv") {
-    return Stream.concat(
-      Stream.succeed(header(source.columns)),
-      source.rows.pipe(Stream.mapArray((rows) => [rows.join("")]))
-    )
-  }
+export const bodyOfLines = (
+  { columns, count, lines }: Lines,
+  format: Exclude<Format, "json">
+): Stream.Stream<Uint8Array, Failure> => {
+  if (format === "csv") return Stream.concat(Stream.succeed(encode(header(columns))), lines)
   return Stream.suspend(() => {
     const hash = createHash("sha256")
-    let count = 0
-    const rows = source.rows.pipe(
-      Stream.mapArray((some) => {
-        const text = `${some.join("\n")}\n`
-        hash.update(text)
-        count += some.length
-        return [text]
-      })
-    )
     return Stream.concat(
-      rows,
-      Stream.suspend(() => Stream.succeed(endLine(count, hash.digest("hex"), false)))
+      lines.pipe(Stream.tap((some) => Effect.sync(() => hash.update(some)))),
+      Stream.suspend(() => Stream.succeed(encode(endLine(count(), hash.digest("hex"), false))))
     )
   })
 }
 
 /** The line that stands for the end of NDJSON that failed. */
-export const errorLine = (code: string, detail: string): string => `${JSON.stringify({ $error: { code, detail } })}\n`
+export const errorLine = (code: string, detail: string): Uint8Array =>
+  encode(`${JSON.stringify({ $error: { code, detail } })}\n`)

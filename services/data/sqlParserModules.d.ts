@@ -10,7 +10,13 @@ declare module "libpg-query/wasm/libpg-query.js" {
     readonly stringToUTF8: (text: string, pointer: number, bytes: number) => void
     readonly UTF8ToString: (pointer: number) => string
   }
-  const load: (options: { readonly locateFile: () => string }) => Promise<PgQueryModule>
+  const load: (options: {
+    /** Makes the instance itself, hands it over and gives anything. */
+    readonly instantiateWasm: (
+      imports: WebAssembly.Imports,
+      done: (instance: WebAssembly.Instance) => void
+    ) => WebAssembly.Exports
+  }) => Promise<PgQueryModule>
   export default load
 }
 

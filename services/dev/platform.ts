@@ -80,13 +80,23 @@ const claimPort = (port: number) =>
     probe.listen(port, loopback, () => probe.close(() => resume(Effect.void)))
   })
 
-/** A port nobody has now; the gateway must know its upstreams' before they listen, because they ask it for keys at once. */
-const freePort = Effect.callback<number>((resume) => {
-  const probe = createServer().listen(0, loopback, () => {
-    const { port } = probe.address() as AddressInfo
-    probe.close(() => resume(Effect.succeed(port)))
-  })
-})
+/** A port that is kept for one service: whoever takes any free port does not get this one, until it is let go. */
+interface HeldPort {
+  readonly port: number
+  readonly letGo: Effect.Effect<void>
+}
+
+/** The gateway must know its upstreams' ports before they listen, because they ask it for keys at once. */
+const heldPort = Effect.acquireRelease(
+  Effect.callback<HeldPort>((resume) => {
+    const holder = createServer((socket) => socket.destroy()).listen(0, loopback, () => {
+      const { port } = holder.address() as AddressInfo
+      const letGo = Effect.callback<void>((done) => void holder.close(() => done(Effect.void)))
+      resume(Effect.succeed({ port, letGo }))
+    })
+  }),
+  ({ letGo }) => letGo
+)
 
 /**
  * Starts everything; what was started is stopped again if a later part fails. Fails with PortUnavailable, PostgresFailed
@@ -138,10 +148,11 @@ const start = Effect.fnUntraced(function* (
       Effect.retry({ times: 300, schedule: Schedule.spaced("50 millis") })
     )
 
-  const serve = Effect.fnUntraced(function* (make: (env: Env) => Promise<Service>, settings: Env, at: number) {
+  const serve = Effect.fnUntraced(function* (make: (env: Env) => Promise<Service>, settings: Env, at: HeldPort) {
     const service = yield* Effect.tryPromise({ try: () => make(settings), catch: (error) => error as Error })
+    yield* at.letGo
     const listener = yield* Effect.try({
-      try: () => listen(service, { hostname: loopback, port: at, internalPort: 0 }),
+      try: () => listen(service, { hostname: loopback, port: at.port, internalPort: 0 }),
       catch: (error) => error as PortUnavailable
     })
     listeners.unshift(listener)
@@ -157,29 +168,29 @@ const start = Effect.fnUntraced(function* (
     Object.fromEntries(Object.entries(env).filter(([key]) => key.startsWith(prefix) && key !== "DATA_DIR"))
 
   const [monitorPort, dashboardPort, adminPort, schedulerPort, dataPort] = yield* Effect.all([
-    freePort,
-    freePort,
-    freePort,
-    freePort,
-    freePort
+    heldPort,
+    heldPort,
+    heldPort,
+    heldPort,
+    heldPort
   ])
   const key = workloadKey(dataDir, "scheduler")
   const own = yield* Effect.forEach(microserviceNames, (name) =>
-    Effect.map(freePort, (at) => ({
+    Effect.map(heldPort, (at) => ({
       name,
       port: at,
-      url: `http://${loopback}:${at}`,
+      url: `http://${loopback}:${at.port}`,
       files: workloadKey(dataDir, name),
       load: microservices[name]
     }))
   )
   const file = yield* writeSettings(join(dataDir, "gateway.yaml"), {
     issuer: provider.issuer,
-    monitor: `http://${loopback}:${monitorPort}`,
-    data: `http://${loopback}:${dataPort}`,
-    dashboard: `http://${loopback}:${dashboardPort}`,
-    admin: `http://${loopback}:${adminPort}`,
-    scheduler: `http://${loopback}:${schedulerPort}`,
+    monitor: `http://${loopback}:${monitorPort.port}`,
+    data: `http://${loopback}:${dataPort.port}`,
+    dashboard: `http://${loopback}:${dashboardPort.port}`,
+    admin: `http://${loopback}:${adminPort.port}`,
+    scheduler: `http://${loopback}:${schedulerPort.port}`,
     schedulerKey: key.publicFile,
     microservices: own.map(({ files, name, url: at }) => ({ name, url: at, key: files.publicFile }))
   })
@@ -196,7 +207,7 @@ const start = Effect.fnUntraced(function* (
       ...overrides("GATEWAY_"),
       ...overrides("TRUSTED_")
     },
-    port
+    { port, letGo: Effect.void }
   )
   const cluster = yield* kubeconfig === undefined
     ? startSimulatedCluster({ dataDir, namespace: identity.ENVIRONMENT, speed: simulationSpeed })

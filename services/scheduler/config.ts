@@ -52,6 +52,8 @@ export const schedulerConfig = Config.all({
   keepLogDays: int("SCHEDULER_KEEP_LOG_DAYS", 30, 1, 3650),
   /** Where jobs run and pods are watched; the environment's own namespace unless told. */
   namespace: Config.String("SCHEDULER_NAMESPACE").pipe(Config.withDefault(undefined)),
+  /** The PriorityClass of the containers that it runs; it must be there. Without one they have the cluster's default. */
+  jobPriorityClass: Config.String("SCHEDULER_JOB_PRIORITY_CLASS").pipe(Config.withDefault(undefined)),
   /** The API server, unless neither this names one nor this process runs in a cluster. */
   kubernetes: kubernetesConfig.pipe(
     Config.map((found) => (found.source === "in-cluster" && found.serviceHost === undefined ? undefined : found))

@@ -66,7 +66,9 @@ const kindsOf = (config: SchedulerConfig, { handlers = Layer.empty, kubernetes }
   return Layer.mergeAll(
     handlers,
     calling,
-    kubernetes === undefined ? Layer.empty : kubernetesJob({ namespace }).pipe(Layer.provide(kubernetes)),
+    kubernetes === undefined
+      ? Layer.empty
+      : kubernetesJob({ namespace, priorityClass: config.jobPriorityClass }).pipe(Layer.provide(kubernetes)),
     retention(ages).pipe(Layer.provide(RetentionStore.layer))
   )
 }

@@ -1,71 +1,96 @@
-/** How much memory the data service takes while a million rows are exported, to a reader that hurries and to one that does not. */
-import { createHash } from "node:crypto"
+/** How much memory the data service takes while a million rows are exported, to a reader that hurries and to one that does not, and while a file of many is taken in; each in a fresh process. */
+import { exportOf, mebibyte, type Seen, startMeasuredService } from "#test/data/measuredService.ts"
 
 const rows = Number(process.env["BENCH_ROWS"] ?? 1_000_000)
+const runs = Number(process.env["BENCH_RUNS"] ?? 5)
 /** Bytes a second that the slow reader takes. */
-const slowRate = 6 * 1024 * 1024
+const slowRate = 6 * mebibyte
 const aimMiB = 64
 
-interface Told {
-  readonly rss: number
-  readonly peak: number
-  readonly token: string
-}
-
-const waiting: Array<(message: Told) => void> = []
-let listening: (port: number) => void = () => {}
-const child = Bun.spawn([process.execPath, `${import.meta.dir}/data.process.ts`], {
-  stdio: ["ignore", "inherit", "inherit"],
-  ipc: (message: Told | { readonly port: number }) => {
-    if ("port" in message) listening(message.port)
-    else waiting.shift()?.(message)
-  }
-})
-const port = await new Promise<number>((resolve) => (listening = resolve))
-const ask = (what: "reset" | "tell"): Promise<Told> =>
-  new Promise((resolve) => {
-    waiting.push(resolve)
-    child.send(what)
-  })
-
-const sql = `SELECT n AS id, md5(n::text) AS name, n * 1.5 AS amount, 'a note of row ' || n AS note,
-  timestamptz '2026-01-01 00:00:00Z' + n * interval '1 second' AS at FROM generate_series(1, ${rows}) AS n`
-
-/** Reads one export to its end and gives what it took. */
-const measured = async (type: "text/csv" | "application/x-ndjson", rate: number) => {
-  const before = await ask("reset")
+/** Reads an export to its end. */
+const reading = (rate: number) => async (response: Response) => {
   const begun = performance.now()
-  const response = await fetch(`http://127.0.0.1:${port}/data/v1/query`, {
-    method: "POST",
-    headers: { "content-type": "application/json", accept: type, "x-gatehouse-identity": before.token },
-    body: JSON.stringify({ sql, export: true })
-  })
-  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
   let bytes = 0
-  let last = ""
-  const hash = createHash("sha256")
+  let last = new Uint8Array()
   for await (const chunk of response.body!) {
     bytes += chunk.byteLength
-    hash.update(chunk)
-    last = new TextDecoder().decode(chunk.subarray(-200))
+    last = chunk
     const due = (bytes / rate) * 1000 - (performance.now() - begun)
     if (due > 5) await Bun.sleep(due)
   }
-  const seconds = (performance.now() - begun) / 1000
-  const { peak } = await ask("tell")
-  if (type === "application/x-ndjson" && !last.includes(`"rows":${rows}`)) throw new Error("the export is not whole")
-  const grownMiB = (peak - before.rss) / 1024 / 1024
-  console.log(
-    `${type}${rate === Infinity ? "" : ", slow reader"}: ${(bytes / 1024 / 1024).toFixed(0)} MiB in ${seconds.toFixed(1)} s, resident memory ${(before.rss / 1024 / 1024).toFixed(0)} MiB before and ${grownMiB.toFixed(0)} MiB more at most`
-  )
-  return { bytes, seconds, peakMiB: peak / 1024 / 1024, grownMiB }
+  const ndjson = response.headers.get("content-type") === "application/x-ndjson"
+  const end = new TextDecoder().decode(last.subarray(-200))
+  if (ndjson && !end.includes(`"rows":${rows}`)) throw new Error("the export is not whole")
+  return bytes
 }
 
-// The first run brings what every process keeps: compiled code, buffers.
-await measured("text/csv", Infinity)
-const csv = await measured("text/csv", Infinity)
-const ndjson = await measured("application/x-ndjson", Infinity)
-const slow = await measured("text/csv", slowRate)
-child.send("stop")
-await child.exited
-console.log(JSON.stringify({ bench: "data-export", rows, aimMiB, csv, ndjson, slow }))
+const exporting = (accept: string, rate: number) => async () => {
+  const service = await startMeasuredService()
+  const headers = { "content-type": "application/json", accept }
+  const seen = await service.measure("/data/v1/query", { headers, body: JSON.stringify(exportOf(rows)) }, reading(rate))
+  await service.stop()
+  return seen
+}
+
+/** A file of a quarter as many rows, made as it is sent. */
+const ingesting = (type: "text/csv" | "application/x-ndjson") => async () => {
+  const service = await startMeasuredService()
+  const many = Math.round(rows / 4)
+  const encoder = new TextEncoder()
+  let bytes = 0
+  let next = 0
+  const line = (n: number) =>
+    type === "text/csv"
+      ? `sku ${n},what product ${n} is called in some more words than one,${n % 100}.5\n`
+      : `{"sku":"sku ${n}","name":"what product ${n} is called in some more words than one","price":${n % 100}.5}\n`
+  const body = new ReadableStream({
+    pull(controller) {
+      if (next >= many) return controller.close()
+      let text = next === 0 && type === "text/csv" ? "sku,name,price\n" : ""
+      for (const until = Math.min(next + 500, many); next < until; next++) text += line(next)
+      const chunk = encoder.encode(text)
+      bytes += chunk.length
+      controller.enqueue(chunk)
+    }
+  })
+  const seen = await service.measure(
+    "/data/v1/ingest/sales/products",
+    { headers: { "content-type": type }, body },
+    async (response) => {
+      const answer = (await response.json()) as { readonly written: number }
+      if (answer.written !== many) throw new Error("the file was not taken in whole")
+      return bytes
+    }
+  )
+  await service.stop()
+  return seen
+}
+
+/** Of a few runs the 95th percentile is the worst. */
+const percentile = (values: ReadonlyArray<number>, share: number) =>
+  values.toSorted((one, other) => one - other)[Math.ceil(share * values.length) - 1]!
+
+const repeated = async (name: string, run: () => Promise<Seen>) => {
+  const seen: Array<Seen> = []
+  for (let n = 0; n < runs; n++) seen.push(await run())
+  const of = (value: (one: Seen) => number, share: number) => Math.round(percentile(seen.map(value), share) * 10) / 10
+  const told = {
+    bytes: seen[0]!.bytes,
+    secondsP50: of((one) => one.seconds, 0.5),
+    restMiB: of((one) => one.restMiB, 0.5),
+    grownP50: of((one) => one.grownMiB, 0.5),
+    grownP95: of((one) => one.grownMiB, 0.95),
+    afterP95: of((one) => one.afterMiB, 0.95)
+  }
+  console.log(
+    `${name}: ${(told.bytes / mebibyte).toFixed(0)} MiB in ${told.secondsP50} s, resident memory ${told.restMiB} MiB before, at most ${told.grownP95} MiB more in ${runs} runs (p50 ${told.grownP50}), ${told.afterP95} after`
+  )
+  return told
+}
+
+const csv = await repeated("CSV", exporting("text/csv", Infinity))
+const ndjson = await repeated("NDJSON", exporting("application/x-ndjson", Infinity))
+const slow = await repeated("CSV, slow reader", exporting("text/csv", slowRate))
+const ingestCsv = await repeated("ingest of CSV", ingesting("text/csv"))
+const ingestNdjson = await repeated("ingest of NDJSON", ingesting("application/x-ndjson"))
+console.log(JSON.stringify({ bench: "data-export", rows, runs, aimMiB, csv, ndjson, slow, ingestCsv, ingestNdjson }))

@@ -1,5 +1,5 @@
 /** Runs lanes beside each other, each by a run of its own on a cluster of its own, and prints what each suite said in one piece; must let none outlive this process. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { runFolder } from "#test/cluster/cluster.ts"
@@ -66,8 +66,14 @@ interface LaneRun {
   readonly stop: () => void
 }
 
-const readSummary = (path: string): Summary | undefined =>
-  existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Summary) : undefined
+/** Undefined where the lane was killed before it could write it. */
+const readSummary = (path: string): Summary | undefined => {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")) as Summary
+  } catch {
+    return undefined
+  }
+}
 
 /** Starts `program` (test/cluster/run.ts) for one lane, whose lines `print` gets in blocks. It ends when this process does. */
 const startLane = (

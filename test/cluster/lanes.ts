@@ -11,9 +11,9 @@ export interface Lane {
 const suites = (...names: ReadonlyArray<string>) => names.map((name) => `test/cluster/${name}.cluster.test.ts`)
 
 /**
- * What asks an API server, a cluster or containers that it starts itself, or nobody. Some of these stop or freeze the API server, which is why
- * they have one of their own: on the node's, every suite beside them would see its outage. Where they ask for pods, it is enough
- * that they are made.
+ * What asks an API server, a cluster or containers that it starts itself, or nobody. Some of these stop or freeze the API
+ * server, which is why they have one of their own: on the node's, every suite beside them would see its outage. Where they ask
+ * for pods, it is enough that they are made.
  */
 const withoutNode = suites(
   // First, as it builds what the deployment runs.

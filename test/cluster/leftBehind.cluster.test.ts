@@ -1,4 +1,4 @@
-/** A cluster leaves nothing on the machine, however it ends: told to, its starter killed, or its supervisor killed too. */
+/** A cluster leaves nothing on the machine, however it ends: told to, its starter killed, its supervisor killed too, or the run that a lane belongs to. */
 import { readFileSync, readdirSync, readlinkSync } from "node:fs"
 import { networkInterfaces } from "node:os"
 import { basename, join, resolve } from "node:path"
@@ -7,8 +7,9 @@ import { isAlive, nameOf } from "#test/cluster/alive.ts"
 import { clusterFolder } from "#test/cluster/cluster.ts"
 import { eventually } from "#test/cluster/eventually.ts"
 import { testCluster } from "#test/cluster/launch.ts"
-import { remains, removeLeftBehind, standing, supervisorFile } from "#test/cluster/leftBehind.ts"
+import { namePrefix, remains, removeLeftBehind, standing, supervisorFile } from "#test/cluster/leftBehind.ts"
 import { highestTier } from "#test/cluster/tier.ts"
+import type { Summary } from "#test/shared/report.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { familyOf } from "#test/shared/leftovers.ts"
 
@@ -140,4 +141,27 @@ onLinux.test("the next start removes what is left when the supervisor is killed 
     20
   )
   await neighboursStand()
+})
+
+onLinux.test("a lane ends, and its cluster with it, when the run that it is a part of is killed", async () => {
+  const { [clusterFolder]: _, ...env } = process.env
+  const report = join(neighbour.folder, "lane.json")
+  const suite = "test/cluster/controlPlane.cluster.test.ts"
+  const run = [process.execPath, resolve(import.meta.dir, "run.ts"), "--tier", "controlplane", "--lane", report, suite]
+  const lane = Bun.spawn(run, { detached: true, env, stdio: ["pipe", "pipe", "ignore"] })
+  starters.push(lane)
+  const folders = `${namePrefix}${nameOf(lane.pid)}-`
+  const decoder = new TextDecoder()
+  let said = ""
+  for await (const chunk of lane.stdout) {
+    said += decoder.decode(chunk, { stream: true })
+    if (said.includes("Kubernetes at")) break
+  }
+  expect(remains().some((path) => path.includes(folders))).toBe(true)
+  // What the end of the other process does, however it comes.
+  await lane.stdin.end()
+  expect(await lane.exited).toBe(1)
+  const { faults } = JSON.parse(readFileSync(report, "utf8")) as Summary
+  expect(faults).toContain("the runner was ended by SIGTERM")
+  expect(remains().filter((path) => path.includes(folders))).toEqual([])
 })

@@ -133,6 +133,7 @@ console.log(`Kubernetes at ${cluster.server}: ${describeTier(cluster.tier, clust
 let summary: Summary = { passed: 0, failed: 0, skips: [], faults: [] }
 if (hold) await holdCluster(cluster)
 else if (stopped === undefined) summary = await runSuites(cluster, laneReport === undefined ? inOrder(files) : files)
+else summary = sumUp("", files, null, stopped)
 await cluster.stop().catch((error: unknown) => {
   summary = { ...summary, failed: summary.failed + 1, faults: [...summary.faults, String(error)] }
 })

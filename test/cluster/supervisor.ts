@@ -85,7 +85,7 @@ export interface OwnSupervisor extends Supervisor {
 /** What a supervisor's life hangs on must not be collected while this process runs. */
 const held = new Set<object>()
 
-/** Go's programs collect when their heap has grown fivefold rather than twofold: a third of their time, for memory that a short run has. */
+/** Go's programs collect garbage when their heap has grown fivefold rather than twofold: time for memory, which a short run has. */
 const lessCollecting = { GOGC: "400", GOMEMLIMIT: "768MiB" }
 
 const namespaces = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--net", "--mount-proc", "--"]

@@ -113,10 +113,10 @@ describe("who may administer", () => {
     })
     expect(answer.status).toBe(200)
   })
-  test("HEAD is as GET, other methods and unknown paths are 404", async () => {
+  test("HEAD is as GET, other methods are 405 and unknown paths 404", async () => {
     const head = await call("HEAD", "/auth/users")
     expect([head.status, await head.text()]).toEqual([200, ""])
-    expect((await call("DELETE", "/auth/users")).status).toBe(404)
+    expect((await call("DELETE", "/auth/users")).status).toBe(405)
     expect((await call("GET", "/auth/nothing")).status).toBe(404)
   })
 })

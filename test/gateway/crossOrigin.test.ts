@@ -200,7 +200,7 @@ for (const [who, headers, ours] of senders) {
           ...headers()
         })
         if (method === "DELETE") expect(answered).toBe(ours ? 404 : 403)
-        else expect(answered).toBe(404)
+        else expect(answered).toBe(405)
       })
     }
     test("reading by cookie is let through, but its answer is not for a foreign page to see", async () => {

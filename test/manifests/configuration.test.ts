@@ -15,7 +15,7 @@ import { initialSecrets } from "#install/initialSecrets.ts"
 import { monitorConfig } from "#monitor/config.ts"
 import { schedulerConfig } from "#scheduler/config.ts"
 import { skipUnless } from "#test/shared/skip.ts"
-import { cannotRender, overlay } from "./render.ts"
+import { cannotRender, clusterObjects, overlay } from "./render.ts"
 import { type Container, volumesOf, type Workload, workloadsOf } from "./workloads.ts"
 
 const missing = cannotRender()
@@ -96,6 +96,12 @@ rendered.describe("the manifests configure", () => {
   test("nothing that a service would not know", async () => {
     const env = { ...environmentOf("admin"), ADMIN_NAMESPACE: "prod" }
     expect(await faultOf(readConfig(adminConfig, env, ["ADMIN_"]))).toBe("ADMIN_NAMESPACE: unknown setting")
+  })
+
+  test("the scheduler's own containers to give way first, by a class that is there", () => {
+    const name = environmentOf("scheduler")["SCHEDULER_JOB_PRIORITY_CLASS"]
+    expect(name).toBe("platform-batch")
+    expect(clusterObjects().some(({ kind, metadata }) => kind === "PriorityClass" && metadata.name === name)).toBe(true)
   })
 
   test("who calls the gateway with a token for it and no other", () => {

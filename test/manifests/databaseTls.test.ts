@@ -1,5 +1,8 @@
 /** How the databases of the rendered environments are spoken to: with TLS alone, each with a key that nobody else has. */
 import { expect, test } from "bun:test"
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { listAt, textAt, textsAt } from "#shared/kubernetes/fields.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { cannotRender, environments, overlay } from "./render.ts"
@@ -47,6 +50,46 @@ skipUnless(missing === undefined, missing ?? "").describe("an environment's data
           expect(settings).toContain(setting)
         }
       }
+    }
+  })
+
+  test("reads a certificate again when it is another one, and is not told to otherwise", () => {
+    const folder = mkdtempSync(join(tmpdir(), "gatehouse-probe-"))
+    try {
+      const file = (name: string) => join(folder, name)
+      for (const [name, line] of [
+        ["pg_isready", `test ! -e ${file("away")}`],
+        ["pg_ctl", `echo "$*" >>${file("told")}`]
+      ] as const) {
+        writeFileSync(file(name), `#!/bin/sh\n${line}\n`, { mode: 0o755 })
+      }
+      const database = workloadsOf(overlay("prod")).find(({ name }) => name === "data-db")!
+      const [program = "", flag = "", script = ""] = listAt(
+        database.containers[0]?.fields,
+        "readinessProbe",
+        "exec",
+        "command"
+      ).map(String)
+      const here = script.replaceAll(/\/run\/secrets\/tls\/|\/tmp\//gu, `${folder}/`)
+      const probe = () =>
+        Bun.spawnSync([program, flag, here], { env: { PATH: `${folder}:${process.env["PATH"]}` } }).exitCode
+      const told = () => (existsSync(file("told")) ? readFileSync(file("told"), "utf8") : "")
+      /** Seconds since 1970, so that no two looks are in one tick of the file system's clock. */
+      const renewedAt = (seconds: number) => {
+        writeFileSync(file("tls.crt"), String(seconds))
+        utimesSync(file("tls.crt"), seconds, seconds)
+      }
+      renewedAt(1_000_000_000)
+      writeFileSync(file("away"), "")
+      expect([probe(), told()]).toEqual([1, ""])
+      rmSync(file("away"))
+      // What was renewed before the first look may be older than what the server has read.
+      expect([probe(), told()]).toEqual([0, "reload --silent\n"])
+      expect([probe(), told()]).toEqual([0, "reload --silent\n"])
+      renewedAt(2_000_000_000)
+      expect([probe(), told()]).toEqual([0, "reload --silent\n".repeat(2)])
+    } finally {
+      rmSync(folder, { recursive: true })
     }
   })
 })

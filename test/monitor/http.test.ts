@@ -40,9 +40,10 @@ describe("every route", () => {
     expect(response.headers.get("content-type")).not.toBeNull()
   })
 
-  test("anything else is 404", async () => {
+  test("anything else is 404, or 405 where another method is right", async () => {
     expect((await monitor.ask("/monitor/nothing")).status).toBe(404)
-    expect((await monitor.ask("/monitor/metrics", { method: "POST" })).status).toBe(404)
+    const posted = await monitor.ask("/monitor/metrics", { method: "POST" })
+    expect([posted.status, posted.headers.get("allow")]).toEqual([405, "GET, HEAD"])
   })
 })
 

@@ -28,6 +28,9 @@ const app = makeApp({ name: "test", runtime, bodyLimit: limit, ownBody: ["/form"
     run(request, Effect.succeed({ is: body === undefined ? "nothing" : "something" }))
   )
   .post("/form", async ({ request }) => ({ read: await readText(request, limit) }))
+  .patch("/things/:id", () => "changed")
+  .delete("/things/:id", () => "deleted")
+  .get("/files/*", () => "a file")
   .get("/throws", () => {
     throw new TypeError(secret)
   })
@@ -252,6 +255,22 @@ describe("an error", () => {
   test("of a route that is not there is 404 in every method", async () => {
     for (const method of ["GET", "POST", "DELETE", "PATCH"]) {
       expect(await problem(get(`/${secret}`, { method }))).toMatchObject({ status: 404, code: "not_found" })
+    }
+  })
+  test("of a route that has other methods is 405, and names them", async () => {
+    for (const [path, method, allow] of [
+      ["/items", "GET", "POST"],
+      ["/items", "PUT", "POST"],
+      ["/plain", "POST", "GET, HEAD"],
+      ["/things/17", "GET", "DELETE, PATCH"],
+      ["/files/a/b", "POST", "GET, HEAD"]
+    ] as const) {
+      const answer = await get(path, { method })
+      expect([path, method, answer.status, answer.headers.get("allow")]).toEqual([path, method, 405, allow])
+      expect(await answer.json()).toMatchObject({ code: "method_not_allowed" })
+    }
+    for (const path of ["/things", "/things/", "/things/1/2", "/items/", "/files"]) {
+      expect([path, (await get(path, { method: "PUT" })).status]).toEqual([path, 404])
     }
   })
   test("that is unexpected is an opaque 500 with the request id that the log has", async () => {

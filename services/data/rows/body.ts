@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { Dataset } from "#shared/api/data.ts"
 import { InvalidInput, MalformedRequest } from "#shared/domain/errors.ts"
+import { parseJson } from "#shared/json.ts"
 
 /** Rows of one body at most; more is for an ingest. */
 const maxRows = 1000
@@ -13,8 +14,9 @@ export const readRowsBody = Effect.fnUntraced(function* (
   how: "one" | "many"
 ): Effect.fn.Return<ReadonlyArray<string>, InvalidInput | MalformedRequest> {
   const body = yield* Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: () => new MalformedRequest({ detail: "the body is not valid JSON" })
+    try: () => parseJson(text),
+    catch: (error) =>
+      error instanceof MalformedRequest ? error : new MalformedRequest({ detail: "the body is not valid JSON" })
   })
   const refused = (pointer: string, detail: string) => new InvalidInput({ errors: [{ pointer, detail }] })
   const rows: ReadonlyArray<unknown> = Array.isArray(body) ? body : [body]

@@ -311,5 +311,5 @@ export const applyStatement = (
       : `json_populate_record(NULL::${target}, s.content) AS u`
   const values = columns.map((name) => `u.${quoted(name)}${format === "csv" ? `::${typeOf(name)}` : ""}`)
   return `INSERT INTO ${target} (${listed(columns)}) SELECT ${values.join(", ")} FROM staged s CROSS JOIN LATERAL ${row}
-    WHERE s.line BETWEEN $1::text::integer AND $2::text::integer ORDER BY s.line${conflict} RETURNING 1 AS one`
+    WHERE s.line BETWEEN $1::text::integer AND $2::text::integer ORDER BY s.line${conflict}`
 }

@@ -31,9 +31,16 @@ const container = "job"
 /** The Job's name: the same for every attempt, so that a repeated start finds what there is instead of making a second. */
 export const jobName = (jobId: string): string => `gatehouse-${jobId}`
 
+interface Place {
+  readonly attempt: number
+  readonly jobId: string
+  readonly namespace: string
+  readonly priorityClass: string | undefined
+}
+
 export const jobObject = (
   payload: KubernetesJob,
-  { attempt, jobId, namespace }: { readonly attempt: number; readonly jobId: string; readonly namespace: string }
+  { attempt, jobId, namespace, priorityClass }: Place
 ): KubernetesObject => {
   const labels = { "app.kubernetes.io/managed-by": "gatehouse-scheduler", "gatehouse/job": jobId }
   const resources = { cpu: payload.cpu ?? "500m", memory: payload.memory ?? "256Mi" }
@@ -55,6 +62,7 @@ export const jobObject = (
         metadata: { labels },
         spec: {
           restartPolicy: "Never",
+          ...(priorityClass === undefined ? {} : { priorityClassName: priorityClass }),
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },

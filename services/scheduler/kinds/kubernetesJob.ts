@@ -17,7 +17,13 @@ const failed = (error: KubernetesFailed) => {
   return new JobFailed({ detail: error.message, retryable: !final })
 }
 
-const makeHandler = Effect.fnUntraced(function* (namespace: string) {
+interface Options {
+  readonly namespace: string
+  /** Of the pods: what gives way first where a node is full. */
+  readonly priorityClass?: string | undefined
+}
+
+const makeHandler = Effect.fnUntraced(function* ({ namespace, priorityClass }: Options) {
   const handlers = yield* JobHandlers
   const kubernetes = yield* Kubernetes
   const placeOf = (jobId: string) => ({ resource: resources.Job, namespace, name: jobName(jobId) })
@@ -33,9 +39,13 @@ const makeHandler = Effect.fnUntraced(function* (namespace: string) {
   /** Creates the Job; one that is there already, by whoever's hand, is it. */
   const create = (payload: KubernetesJob, { attempt, jobId }: JobContext) =>
     kubernetes
-      .create({ resource: resources.Job, namespace }, jobObject(payload, { attempt, jobId, namespace }), {
-        fieldManager: "gatehouse-scheduler"
-      })
+      .create(
+        { resource: resources.Job, namespace },
+        jobObject(payload, { attempt, jobId, namespace, priorityClass }),
+        {
+          fieldManager: "gatehouse-scheduler"
+        }
+      )
       .pipe(
         Effect.asVoid,
         Effect.catchIf(
@@ -108,6 +118,5 @@ const makeHandler = Effect.fnUntraced(function* (namespace: string) {
   })
 })
 
-export const kubernetesJob = (options: {
-  readonly namespace: string
-}): Layer.Layer<never, never, JobHandlers | Kubernetes> => Layer.effectDiscard(makeHandler(options.namespace))
+export const kubernetesJob = (options: Options): Layer.Layer<never, never, JobHandlers | Kubernetes> =>
+  Layer.effectDiscard(makeHandler(options))

@@ -27,7 +27,7 @@ beforeEach(async () => {
   exitCode = 0
   kind = await kindOf(
     "kubernetes.job",
-    kubernetesJob({ namespace: "dev" }).pipe(Layer.provide(simulatedKubernetes(cluster)))
+    kubernetesJob({ namespace: "dev", priorityClass: "dev-batch" }).pipe(Layer.provide(simulatedKubernetes(cluster)))
   )
 })
 
@@ -52,6 +52,7 @@ test("creates one Job with the strictest context, and waits without holding a wo
   expect(spec).toMatchObject({ backoffLimit: 0, ttlSecondsAfterFinished: 3600, activeDeadlineSeconds: 3600 })
   expect(spec.template.spec).toMatchObject({
     restartPolicy: "Never",
+    priorityClassName: "dev-batch",
     automountServiceAccountToken: false,
     securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
     containers: [
