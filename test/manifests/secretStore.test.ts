@@ -1,11 +1,13 @@
 /** The component secret-store: a server that the services reach, sealed or not, and that holds to the platform's rules. */
 import { expect } from "bun:test"
 import { at, textAt } from "#shared/kubernetes/fields.ts"
+import { openBaoVersion } from "#test/cluster/build.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { renderDev } from "./beside.ts"
 import { lint } from "./lint/exceptions.ts"
 import { endpointsOf, matrixOf, policiesOf } from "./reachability.ts"
 import { cannotRender, clusterObjects, objectAt, overlay, placeOf } from "./render.ts"
+import { workloadsOf } from "./workloads.ts"
 
 const missing = cannotRender()
 const { describe, test } = skipUnless(missing === undefined, missing ?? "")
@@ -44,6 +46,13 @@ describe("the component secret-store", () => {
     expect(at(objectAt(objects, "dev/Service/secret-store"), "spec", "publishNotReadyAddresses")).toBe(true)
     const config = objects.find(({ metadata }) => metadata.name.startsWith("secret-store-") && metadata.namespace)
     expect(textAt(config, "data", "openbao.hcl") ?? JSON.stringify(objects)).toContain("static")
+  })
+
+  test("is of the release that the tests on a real cluster run, but for its patches", () => {
+    const [workload] = workloadsOf(objects.filter(({ metadata }) => metadata.name === "secret-store"))
+    const image = textAt(workload?.containers[0]?.fields, "image") ?? ""
+    const minor = (version: string) => version.split(".").slice(0, 2)
+    expect(minor(image.slice(image.lastIndexOf(":") + 1))).toEqual(minor(openBaoVersion))
   })
 
   test("passes the hardening checks", () => {
