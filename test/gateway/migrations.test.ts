@@ -4,7 +4,7 @@ import { Effect, Redacted, References } from "effect"
 import { migrations } from "#gateway/migrations/index.ts"
 import { builtInRoles } from "#shared/domain/rights.ts"
 import { Database, type Migrations } from "#shared/sql.ts"
-import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { type FreshDatabase, freshDatabase, migrated } from "#test/shared/postgres.ts"
 import { type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
 
 setDefaultTimeout(60_000)
@@ -56,7 +56,7 @@ test("a DB from before the sample service gets its rights, and nothing that an o
   const old = await freshDatabase("gateway")
   const migrate = (part: Migrations) =>
     Effect.runPromise(
-      Database.use((one) => one.ready).pipe(
+      migrated.pipe(
         Effect.provide(
           Database.layer({ name: "old", url: Redacted.make(old.url), applicationName: "test", migrations: part })
         ),
@@ -116,7 +116,7 @@ test("who is removed leaves no session, grant or token behind", async () => {
 })
 
 const migrate = (old: FreshDatabase, some: Migrations) =>
-  Effect.flatMap(Database, (db) => db.ready).pipe(
+  migrated.pipe(
     Effect.provide(
       Database.layer({ name: "db", url: Redacted.make(old.url), applicationName: "test", migrations: some })
     ),

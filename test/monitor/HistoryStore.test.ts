@@ -10,7 +10,7 @@ import { HistoryStore } from "#monitor/HistoryStore.ts"
 import { migrations } from "#monitor/migrations/index.ts"
 import { startMonitor } from "#test/monitor/callers.ts"
 import { makeFolder, makeTree, removeFolders } from "#test/monitor/tree.ts"
-import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { type FreshDatabase, freshDatabase, migrated } from "#test/shared/postgres.ts"
 
 afterAll(removeFolders)
 
@@ -32,7 +32,7 @@ let runtime: ManagedRuntime.ManagedRuntime<HistoryStore | Database | SqlClient.S
 beforeAll(async () => {
   database = await freshDatabase("logging", "monitor")
   runtime = ManagedRuntime.make(layerOf(database.url))
-  await runtime.runPromise(Database.use((one) => one.ready))
+  await runtime.runPromise(migrated)
 }, 60_000)
 afterAll(async () => {
   await runtime.dispose()

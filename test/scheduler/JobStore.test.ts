@@ -1,11 +1,11 @@
 /** The job store's contract, held by Postgres and by the fake. */
-import { Effect, Layer, Redacted } from "effect"
+import { Layer, Redacted } from "effect"
 import { Database } from "#shared/sql.ts"
 import { migrations } from "#scheduler/migrations/index.ts"
 import { postgresJobStore } from "#scheduler/PostgresJobStore.ts"
 import { jobStoreContract } from "./jobStoreContract.ts"
 import { makeMemoryJobStore } from "./memoryJobStore.ts"
-import { freshDatabase } from "#test/shared/postgres.ts"
+import { freshDatabase, migrated } from "#test/shared/postgres.ts"
 
 jobStoreContract("in memory", async () => ({ ...makeMemoryJobStore(), dispose: async () => {} }))
 
@@ -23,12 +23,7 @@ jobStoreContract("Postgres", async () => {
     )
   )
   return {
-    layer: Layer.effectDiscard(
-      Effect.retry(
-        Database.use((one) => one.ready),
-        { times: 20 }
-      )
-    ).pipe(Layer.provideMerge(layer), Layer.orDie),
+    layer: Layer.effectDiscard(migrated).pipe(Layer.provideMerge(layer), Layer.orDie),
     elapse: async (seconds) => {
       const back = `- interval '${seconds} seconds'`
       await database.query(`UPDATE jobs.jobs SET run_at = run_at ${back}, lease_until = lease_until ${back}`)

@@ -2,6 +2,7 @@
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { type Database, type Role, socketUrl } from "#dev/postgresDatabases.ts"
+import { Database as OwnDatabase } from "#shared/sql.ts"
 
 /** Names the socket folder of the run's server; set by test/run.ts, or here by the first suite of a process. */
 const sharedServer = "GATEHOUSE_TEST_POSTGRES"
@@ -125,6 +126,12 @@ export const freshDatabase = async (
     }
   }
 }
+
+/** Waits until a service's database is migrated: each look ends after two seconds, which a busy machine may need more often. */
+export const migrated = Effect.retry(
+  OwnDatabase.use((database) => database.ready),
+  { times: 20 }
+)
 
 /** A server of the test's own, for faults; it starts stopped. */
 export interface PrivatePostgres {

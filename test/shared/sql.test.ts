@@ -82,7 +82,7 @@ describe("with a server", () => {
 
   test("migrates once, however many services start together", async () => {
     const several = [open(database.url), open(database.url), open(database.url)]
-    expect(await Promise.all(several.map(({ ready }) => ready()))).toEqual(["ready", "ready", "ready"])
+    for (const { ready } of several) await until("readiness", async () => (await ready()) === "ready")
     expect(await several[0]!.run("SELECT id FROM notes ORDER BY id")).toEqual([{ id: 1 }, { id: 2 }])
     expect(await database.query("SELECT count(*)::int AS applied FROM effect_sql_migrations")).toEqual([{ applied: 2 }])
   })

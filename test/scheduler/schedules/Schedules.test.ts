@@ -13,7 +13,7 @@ import { ScheduleStore } from "#scheduler/schedules/ScheduleStore.ts"
 import { Schedules } from "#scheduler/schedules/Schedules.ts"
 import { Ticker } from "#scheduler/schedules/Ticker.ts"
 import { testHandlers } from "#test/scheduler/handlers.ts"
-import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { type FreshDatabase, freshDatabase, migrated } from "#test/shared/postgres.ts"
 
 /** A scheduler without workers: jobs stay as they were made. Its own round is an hour away: the test ticks. */
 const tickerOf = (url: string) =>
@@ -41,9 +41,9 @@ let other: ReturnType<typeof tickerOf>
 beforeAll(async () => {
   database = await freshDatabase("logging", "scheduler")
   one = tickerOf(database.url)
-  await one.runPromise(Database.use((db) => db.ready))
+  await one.runPromise(migrated)
   other = tickerOf(database.url)
-  await other.runPromise(Database.use((db) => db.ready))
+  await other.runPromise(migrated)
 }, 60_000)
 afterAll(async () => {
   await Promise.all([one.dispose(), other.dispose()])
