@@ -9,11 +9,21 @@ import { sumUp, type Summary } from "#test/shared/report.ts"
 const root = resolve(import.meta.dir, "..")
 /** Figures, a real cluster and recovery drills have commands of their own. */
 const elsewhere = ["test/bench/", "test/cluster/", "test/drills/"]
-/** Processes at a time. Each file has its own global state, so that no suite depends on what ran before it. */
-const workers = 2
+/**
+ * Processes at a time, more than the two cores that are promised: much of a suite waits, for a server or a browser. Each file
+ * has its own global state, so that no suite depends on what ran before it.
+ */
+const workers = 4
 const testTimeout = 60_000
 
-const filters = process.argv.slice(2).map((path) => relative(root, resolve(path)))
+/** How long each file took, by which the slowest begin first; `--update-timings` measures them anew. */
+const timings = join(import.meta.dir, "timings.json")
+const updating = process.argv.includes("--update-timings")
+
+const filters = process.argv
+  .slice(2)
+  .filter((argument) => argument !== "--update-timings")
+  .map((path) => relative(root, resolve(path)))
 const files = [...new Bun.Glob("test/**/*.test.{ts,tsx}").scanSync({ cwd: root })]
   .filter((file) => !elsewhere.some((folder) => file.startsWith(folder)))
   .filter((file) => filters.length === 0 || filters.some((path) => file === path || file.startsWith(`${path}/`)))
@@ -59,6 +69,8 @@ if (stopped === undefined) {
       "test",
       `--parallel=${workers}`,
       `--timeout=${testTimeout}`,
+      `--timings=${timings}`,
+      ...(updating ? ["--update-timings"] : []),
       "--reporter=junit",
       `--reporter-outfile=${report}`,
       ...files.map((file) => `./${file}`)

@@ -6,6 +6,8 @@ import { Database as OwnDatabase } from "#shared/sql.ts"
 
 /** Names the socket folder of the run's server; set by test/run.ts, or here by the first suite of a process. */
 const sharedServer = "GATEHOUSE_TEST_POSTGRES"
+/** Names a folder with a stopped server that private ones begin as; set with the other. */
+export const preparedServer = "GATEHOUSE_TEST_POSTGRES_PREPARED"
 
 type Row = Readonly<Record<string, unknown>>
 
@@ -25,6 +27,7 @@ export interface FreshDatabase {
 interface Running {
   readonly socketDir: string
   readonly pid: number
+  readonly prepared: string
 }
 type Answer = Running | { readonly failed: string }
 
@@ -60,8 +63,8 @@ export const startSharedPostgres = async (): Promise<{
   readonly stop: () => Promise<void>
 }> => {
   const holder = hold("fast")
-  const { socketDir } = await holder.ask("start")
-  return { env: { [sharedServer]: socketDir }, stop: holder.end }
+  const { prepared, socketDir } = await holder.ask("start")
+  return { env: { [sharedServer]: socketDir, [preparedServer]: prepared }, stop: holder.end }
 }
 
 let starting: Promise<string> | undefined
