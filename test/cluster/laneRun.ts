@@ -78,11 +78,11 @@ const readSummary = (path: string): Summary | undefined => {
 /** Starts `program` (test/cluster/run.ts) for one lane, whose lines `print` gets in blocks. It ends when this process does. */
 const startLane = (
   program: string,
-  { files, name, tier }: Lane,
+  { files, tier }: Lane,
   folder: string,
   print: (lines: ReadonlyArray<string>) => void
 ): LaneRun => {
-  const report = join(folder, `${name}.json`)
+  const report = join(folder, `${tier}.json`)
   const command = [process.execPath, program, "--tier", tier, "--lane", report, ...files]
   // Both outputs in the order in which they were written.
   const child = Bun.spawn(["sh", "-c", 'exec "$@" 2>&1', "sh", ...command], {
@@ -111,22 +111,9 @@ const startLane = (
 /** Runs all of them to their end, or until `told` to end. */
 export const runLanes = async (program: string, lanes: ReadonlyArray<Lane>, told: Promise<void>): Promise<Summary> => {
   const folder = mkdtempSync(join(tmpdir(), "gatehouse-lanes-"))
-  const running = new Set<LaneRun>()
-  let ending = false
-  void told.then(() => {
-    ending = true
-    running.forEach(({ stop }) => stop())
-  })
-  const sumsByName = new Map<string, Promise<Summary | undefined>>()
-  const run = async (lane: Lane, before: Promise<unknown> | undefined): Promise<Summary | undefined> => {
-    await before
-    if (ending) return undefined
-    const started = startLane(program, lane, folder, (lines) => console.log(lines.join("\n")))
-    running.add(started)
-    return started.summary.finally(() => running.delete(started))
-  }
-  for (const lane of lanes) sumsByName.set(lane.name, run(lane, sumsByName.get(lane.after ?? "")))
-  const sums = await Promise.all(sumsByName.values())
+  const runs = lanes.map((lane) => startLane(program, lane, folder, (lines) => console.log(lines.join("\n"))))
+  void told.then(() => runs.forEach(({ stop }) => stop()))
+  const sums = await Promise.all(runs.map(({ summary }) => summary))
   rmSync(folder, { recursive: true, force: true })
   return together(lanes, sums)
 }

@@ -9,7 +9,7 @@ const all = [...new Bun.Glob("test/cluster/**/*.cluster.test.ts").scanSync()].so
 
 test("every suite runs in exactly one lane", () => {
   const lanes = lanesOf(all)
-  expect(lanes.map(({ tier }) => tier)).toEqual(["node", "controlplane", "node"])
+  expect(lanes.map(({ tier }) => tier)).toEqual(["node", "controlplane"])
   expect(lanes.flatMap(({ files }) => files).sort()).toEqual(all)
 })
 
@@ -20,7 +20,7 @@ test("every suite that the lanes name is there", () => {
 test("a suite that no lane names gets the node, after what waits and before what is busy", () => {
   const files = [suite("deployment"), suite("new"), suite("node"), suite("another")]
   expect(lanesOf(files)).toEqual([
-    { name: "node", tier: "node", files: [suite("node"), suite("another"), suite("new"), suite("deployment")] }
+    { tier: "node", files: [suite("node"), suite("another"), suite("new"), suite("deployment")] }
   ])
 })
 
@@ -54,8 +54,8 @@ test("what a suite says is printed in one piece when it has ended, with its seco
 
 test("sums add up, and a lane that gave none counts each of its suites as a failure", () => {
   const lanes = [
-    { name: "one", tier: "node" as const, files: ["a", "b"] },
-    { name: "other", tier: "controlplane" as const, files: ["c", "d"] }
+    { tier: "node" as const, files: ["a", "b"] },
+    { tier: "controlplane" as const, files: ["c", "d"] }
   ]
   const sum = { passed: 3, failed: 1, skips: [{ title: "x", reason: "y" }], faults: ["b: no test of it ran"] }
   expect(together(lanes, [sum, sum])).toMatchObject({ passed: 6, failed: 2 })

@@ -1,10 +1,7 @@
-/** Which suites run beside which: those that want real pods one after the other on a node, the others meanwhile on a control plane of their own, and after these the last on another node; pure. */
+/** Which suites run beside which: those that want real pods one after the other on a node, the others meanwhile on a control plane of their own; pure. */
 import type { Tier } from "#test/cluster/tier.ts"
 
 export interface Lane {
-  readonly name: string
-  /** Begins when the lane of this name has ended. */
-  readonly after?: string
   /** What its cluster is. */
   readonly tier: Tier
   /** One after the other, in this order: they share the cluster, and some take a part of it away for a while. */
@@ -39,15 +36,13 @@ const withoutNode = suites(
 /** What mostly waits, for crash loops, lost kubelets and reboots, comes first: beside it there is room for the other lane. */
 const waiting = suites("node", "kubernetes", "playedKubelet", "crashLoop")
 /** What keeps the machine busy comes last, when the other lane has ended: thirty pods that start want it for themselves. */
-const busy = suites("deployment")
-/** Takes the place of what needed no node: the deployment waits for a crash loop and a reboot meanwhile. */
-const late = suites("components")
+const busy = suites("deployment", "components")
 
 /** Every suite that is told where it belongs. */
-export const namedSuites: ReadonlyArray<string> = [...withoutNode, ...waiting, ...busy, ...late]
+export const namedSuites: ReadonlyArray<string> = [...withoutNode, ...waiting, ...busy]
 
 /** Of a suite that is named nowhere: between the two. */
-const order: ReadonlyArray<string> = [...withoutNode, ...waiting, "", ...busy, ...late]
+const order: ReadonlyArray<string> = [...withoutNode, ...waiting, "", ...busy]
 const rank = (file: string): number => order.indexOf(order.includes(file) ? file : "")
 
 /** In the order of the lanes: what needs no node first, what is busy last. */
@@ -55,13 +50,8 @@ export const inOrder = (files: ReadonlyArray<string>): ReadonlyArray<string> =>
   files.toSorted((one, other) => rank(one) - rank(other) || (one < other ? -1 : 1))
 
 /** Every one of `files` in one lane; a suite that is named nowhere here gets the node. Lanes without a suite are left out. */
-export const lanesOf = (files: ReadonlyArray<string>): ReadonlyArray<Lane> => {
-  const ordered = inOrder(files)
-  const of = (wanted: (file: string) => boolean) => ordered.filter(wanted)
-  const lanes: ReadonlyArray<Lane> = [
-    { name: "node", tier: "node", files: of((file) => !withoutNode.includes(file) && !late.includes(file)) },
-    { name: "controlplane", tier: "controlplane", files: of((file) => withoutNode.includes(file)) },
-    { name: "late", after: "controlplane", tier: "node", files: of((file) => late.includes(file)) }
-  ]
-  return lanes.filter((lane) => lane.files.length > 0)
-}
+export const lanesOf = (files: ReadonlyArray<string>): ReadonlyArray<Lane> =>
+  [
+    { tier: "node" as const, files: inOrder(files).filter((file) => !withoutNode.includes(file)) },
+    { tier: "controlplane" as const, files: inOrder(files).filter((file) => withoutNode.includes(file)) }
+  ].filter((lane) => lane.files.length > 0)
