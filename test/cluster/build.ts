@@ -15,8 +15,9 @@ import { homedir } from "node:os"
 import { join } from "node:path"
 import { isAlive, thisProcess } from "#test/cluster/alive.ts"
 
-/** Go modules below test/cluster, each built to one program of the same name. */
-export type Module = "controlplane" | "dns" | "secretstore" | "supervisor" | "workload"
+/** Go modules below test/cluster, each built to one program of the same name; what the first has compiled serves the next. */
+export const modules = ["controlplane", "secretstore", "dns", "supervisor", "workload"] as const
+export type Module = (typeof modules)[number]
 
 const days = 24 * 60 * 60 * 1000
 /** A build that nothing used for so long makes room. */

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative, resolve } from "node:path"
+import { build, modules } from "#test/cluster/build.ts"
 import { clusterFolder } from "#test/cluster/cluster.ts"
 import { runLanes } from "#test/cluster/laneRun.ts"
 import { inOrder, lanesOf } from "#test/cluster/lanes.ts"
@@ -119,7 +120,11 @@ if (verdict.tier === undefined && !hold) {
 
 // Where no node can run, or one tier was asked for, all share one cluster.
 const lanes = wanted === "highest" && verdict.tier === "node" && !hold ? lanesOf(files) : []
-if (lanes.length > 1) finish(await runLanes(import.meta.path, lanes, told))
+if (lanes.length > 1) {
+  // Before any suite runs, so that none waits for a pod beside a compiler. One that cannot be built is told by who needs it.
+  for (const module of modules) await build(module).catch(() => {})
+  finish(await runLanes(import.meta.path, lanes, told))
+}
 
 const tier = (lanes[0]?.tier ?? wanted) as Tier | "highest"
 const began = performance.now()
