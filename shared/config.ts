@@ -1,5 +1,6 @@
 /** The Config adapter, the one reader of the process environment: unknown keys, weak secrets, secrets in files and stores; must hold no service's keys. */
 import { Config, ConfigProvider, Context, Effect, Redacted, Schedule, Schema } from "effect"
+import { invalid } from "./invalidSetting.ts"
 import type { SecretFailure } from "./secrets/failures.ts"
 import { makeFileSource } from "./secrets/fileStore.ts"
 import { parseReference, referenceShape } from "./secrets/reference.ts"
@@ -78,10 +79,6 @@ const configInvalid = (message: string): ConfigInvalid => {
     detail: detail === "" ? "missing or not acceptable" : detail
   })
 }
-
-/** A setting that is refused: the key's name and what is expected, never the value. */
-export const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
 
 /** How long a start waits for a store that is away: a sealed one is opened by hand, and Kubernetes starts this process again. */
 const patience = Schedule.spaced("1 second").pipe(Schedule.upTo({ times: 10 }))

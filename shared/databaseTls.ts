@@ -2,7 +2,9 @@
 import { readFileSync } from "node:fs"
 import { checkServerIdentity, type ConnectionOptions } from "node:tls"
 import { Clock, Config, Effect, Metric, Redacted, Schedule, Schema } from "effect"
-import { invalid, secret } from "./config.ts"
+import { secret } from "./config.ts"
+import { invalid } from "./invalidSetting.ts"
+import { codeOf } from "./systemErrors.ts"
 
 /**
  * libpq's parameters of the same names, of which two ways are taken: nothing (`disable`, for a unix socket or the same
@@ -118,7 +120,7 @@ const reasons: ReadonlyArray<readonly [RegExp, DatabaseNotTrusted["reason"]]> = 
 export const distrustOf = (cause: unknown, url: Redacted.Redacted): DatabaseNotTrusted | undefined => {
   if (cause instanceof DatabaseNotTrusted) return cause
   if (typeof cause !== "object" || cause === null) return undefined
-  const code = "code" in cause ? String(cause.code) : ""
+  const code = codeOf(cause)
   const message = "message" in cause ? String(cause.message) : ""
   if (message === "The server does not support TLS") return new DatabaseNotTrusted({ reason: "no_tls" })
   if (code === "28000" && message.endsWith("no encryption")) return new DatabaseNotTrusted({ reason: "tls_wanted" })

@@ -18,6 +18,7 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import { distrustOf, isUnprotected, urlFault, verification, watchCertificate } from "./databaseTls.ts"
 import { Unavailable } from "./domain/errors.ts"
 import { follow } from "./secrets/rotation.ts"
+import { codeOf } from "./systemErrors.ts"
 
 export { SqlClient, SqlError }
 
@@ -59,9 +60,7 @@ const unable = /^(?:53|57P|58|25006|08|3D000)/u
 
 const isUnavailability = (error: SqlError.SqlError): boolean => {
   if (unreachable.has(error.reason._tag)) return true
-  const cause: unknown = error.reason.cause
-  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
-  return unable.test(code)
+  return unable.test(codeOf(error.reason.cause))
 }
 
 const notTrusted = (error: unknown, url: Redacted.Redacted) =>

@@ -1,11 +1,9 @@
 /** Admin's settings, read once; a policy that contradicts itself stops the start. */
-import { Config, ConfigProvider, Duration, Effect, Schema } from "effect"
+import { Config, Duration, Effect, Schema } from "effect"
 import { identityConfig } from "#shared/auth.ts"
 import { databaseUrl } from "#shared/databaseTls.ts"
 import { NamespaceName, ObjectName } from "#shared/domain/workload.ts"
-
-const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
+import { invalid } from "#shared/invalidSetting.ts"
 
 /** Names separated by commas; `none` is the empty list, which an empty variable cannot say. */
 const names = (key: string, isName: (name: string) => boolean, what: string) =>

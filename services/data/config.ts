@@ -5,13 +5,11 @@
  * service's own, and runs `gatehouse data-setup` before the service: with the superuser's `DATA_SETUP_DATABASE_URL` beside
  * the same three keys it makes the roles, with the passwords of their URLs, and locks the instance down. It may be repeated.
  */
-import { Config, ConfigProvider, Duration, Effect, Redacted } from "effect"
+import { Config, Duration, Effect, Redacted } from "effect"
 import { identityConfig } from "#shared/auth.ts"
 import { databaseUrl } from "#shared/databaseTls.ts"
 import { ownerRole, queryRole, writeRole } from "./migrations/instance.ts"
-
-const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
+import { invalid } from "#shared/invalidSetting.ts"
 
 /** The role that a connection URL logs in as: its authority's user, or the parameter `user` of a unix socket's. */
 const roleOf = (url: string): string | undefined => {

@@ -1,12 +1,10 @@
 /** The monitor's settings, read once; must hold no default that a comment elsewhere repeats. */
 import { join } from "node:path"
-import { Config, ConfigProvider, Duration, Effect } from "effect"
+import { Config, Duration, Effect } from "effect"
 import { identityConfig } from "#shared/auth.ts"
 import { databaseUrl } from "#shared/databaseTls.ts"
 import { defaultDiskExclude, defaultFsTypeExclude, defaultMountExclude, type Filter, makeFilter } from "./filter.ts"
-
-const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
+import { invalid } from "#shared/invalidSetting.ts"
 
 const optional = (key: string) => Config.String(key).pipe(Config.withDefault(undefined))
 

@@ -1,14 +1,12 @@
 /** The scheduler's settings, read once; must hold no default that a comment elsewhere repeats. */
-import { Config, ConfigProvider, Duration, Effect } from "effect"
+import { Config, Duration, Effect } from "effect"
 import { identityConfig } from "#shared/auth.ts"
 import { databaseUrl } from "#shared/databaseTls.ts"
 import { kubernetesConfig } from "#shared/kubernetes/config.ts"
 import { workloadConfig } from "#shared/workload.ts"
 import { backupConfig } from "./backups/config.ts"
 import { thresholdsConfig } from "./health/thresholds.ts"
-
-const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
+import { invalid } from "#shared/invalidSetting.ts"
 
 const int = (key: string, fallback: number, least: number, most: number) =>
   Config.Int(key).pipe(

@@ -1,11 +1,9 @@
 /** Which store of secrets a process has, from its environment: mounted files unless told otherwise, or a KV v2 server; must read no secret. */
-import { Config, ConfigProvider, Duration, Effect } from "effect"
+import { Config, Duration, Effect } from "effect"
 import { type FileStoreOptions, makeFileStore } from "./fileStore.ts"
 import { type KvStoreOptions, makeKvStore } from "./kvStore.ts"
 import type { SecretStore } from "./store.ts"
-
-const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
+import { invalid } from "../invalidSetting.ts"
 
 const optional = <A>(config: Config.Config<A>) => config.pipe(Config.withDefault(undefined))
 

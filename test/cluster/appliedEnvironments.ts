@@ -3,7 +3,7 @@ import { textAt } from "#shared/kubernetes/fields.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { removeEnvironments } from "#test/cluster/deployment/environment.ts"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
 import { clusterText, environments, objectAt, overlay, overlayText } from "#test/manifests/render.ts"
 
 /** kubectl's own words about each object, and its warnings. */

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { parse, stringify } from "yaml"
-import { eventually, Hopeless } from "#test/cluster/eventually.ts"
+import { eventually, Hopeless } from "#test/shared/until.ts"
 import { authorityOf, certificateOf, kubeconfigPath, pkiFolder } from "#test/cluster/pki.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
 

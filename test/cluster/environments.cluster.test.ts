@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from "bun:test"
 import { at, fieldsOf, listAt, textAt, textsAt, without } from "#shared/kubernetes/fields.ts"
 import { appliedEnvironments, apply, podOf, refusalOf } from "#test/cluster/appliedEnvironments.ts"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { accessTable, checkedInAccess } from "#test/manifests/access.ts"
 import { clusterText, environments, overlayText } from "#test/manifests/render.ts"

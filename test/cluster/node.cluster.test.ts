@@ -1,7 +1,7 @@
 /** What the node tier promises: real pods with probes, restarts and logs, names and Services, enforced policies, a kubelet that can be lost. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
 import { workloadImages } from "#test/cluster/images.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { nodeName } from "#test/cluster/pki.ts"

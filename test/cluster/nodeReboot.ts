@@ -1,6 +1,6 @@
 /** Takes a node through what a power cut does to it: everything on it is killed at once, what lay in memory is lost, what lay on disk is not; must spare the control plane. */
 import { basename } from "node:path"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
 import type { Supervisor } from "#test/cluster/supervisor.ts"
 
 /** Kills the shims first, as they would report their containers' ends; then clears what a boot finds empty. */

@@ -1,7 +1,7 @@
 /** The played kubelet: rollouts, crash loops, lost nodes and drains happen in the control plane as if a node ran the pods. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { type PlayedKubelet, playedTaint, playKubelet } from "#test/cluster/playedKubelet.ts"
 

@@ -13,7 +13,7 @@ import { kubernetesConfig, kubernetesLayer } from "#shared/kubernetes/config.ts"
 import { Kubernetes, type KubernetesFailed } from "#shared/kubernetes/Kubernetes.ts"
 import { type KubernetesObject, resources } from "#shared/kubernetes/objects.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 
 /** One namespace for each hand; what stands in them is the same but for the name of the namespace. */

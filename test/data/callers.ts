@@ -4,7 +4,7 @@ import type { Env } from "#shared/config.ts"
 import { signJws } from "#shared/jws.ts"
 import type { Service } from "#shared/service.ts"
 import { make } from "#data/service.ts"
-import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
+import { type FreshDatabase, freshDatabase, type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
 import { until } from "#test/shared/until.ts"
 
 const issuer = "http://localhost:8080"
@@ -155,4 +155,23 @@ export const startData = async (env: Env = {}): Promise<Running> => {
 export const rowsOf = (answer: Answered): ReadonlyArray<Record<string, unknown>> => {
   if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text}`)
   return answer.json()["rows"] as ReadonlyArray<Record<string, unknown>>
+}
+
+/** The service on a server of its own, for faults; `stop` ends both. */
+export const startOnPrivatePostgres = async (
+  env: Env = {}
+): Promise<{ readonly postgres: PrivatePostgres; readonly data: Running; readonly stop: () => Promise<void> }> => {
+  const postgres = privatePostgres()
+  await postgres.start()
+  const data = await startData({
+    DATA_DATABASE_URL: postgres.url("data", "data"),
+    DATA_QUERY_DATABASE_URL: postgres.url("data", "data_query"),
+    DATA_WRITE_DATABASE_URL: postgres.url("data", "data_write"),
+    ...env
+  })
+  const stop = async () => {
+    await data.stop()
+    await postgres.dispose()
+  }
+  return { postgres, data, stop }
 }

@@ -1,10 +1,10 @@
-/** What becomes of exports and ingests under way when a client goes, a server stops or a disk is full: no half answer looks whole, nothing is half written, no session is left. */
+/** What becomes of exports and ingests under way when a client goes or a server stops: no half answer looks whole, nothing is half written, no session is left. */
 import { connect } from "node:net"
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { listen, type Listener } from "#shared/bun.ts"
-import { type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
+import type { PrivatePostgres } from "#test/shared/postgres.ts"
 import { until } from "#test/shared/until.ts"
-import { rowsOf, type Running, startData } from "./callers.ts"
+import { rowsOf, type Running, startOnPrivatePostgres } from "./callers.ts"
 
 const ndjson = { accept: "application/x-ndjson" }
 const csv = { accept: "text/csv" }
@@ -12,22 +12,15 @@ const endless = "SELECT n, repeat('x', 1000) AS x FROM generate_series(1, 200000
 
 let postgres: PrivatePostgres
 let data: Running
+let stop: () => Promise<void>
 let listener: Listener
 beforeAll(async () => {
-  postgres = privatePostgres()
-  await postgres.start()
-  data = await startData({
-    DATA_DATABASE_URL: postgres.url("data", "data"),
-    DATA_QUERY_DATABASE_URL: postgres.url("data", "data_query"),
-    DATA_WRITE_DATABASE_URL: postgres.url("data", "data_write"),
-    DATA_QUERY_PER_USER: "1"
-  })
+  ;({ data, postgres, stop } = await startOnPrivatePostgres({ DATA_QUERY_PER_USER: "1" }))
   listener = listen(data.service, { hostname: "127.0.0.1", port: 0 })
 })
 afterAll(async () => {
   await listener.stop(0)
-  await data.stop()
-  await postgres.dispose()
+  await stop()
 })
 
 const exported = (headers: Record<string, string>) =>

@@ -9,9 +9,9 @@ import { make } from "#data/service.ts"
 import { scramVerifier, setUp } from "#data/setup.ts"
 import { ConfigInvalid, type Env, readConfig } from "#shared/config.ts"
 import { declaredRoutes, lostReferences, type OpenApiDocument, operationsOf } from "#test/shared/described.ts"
-import { freshDatabase, type PrivatePostgres, privatePostgres } from "#test/shared/postgres.ts"
+import { freshDatabase, type PrivatePostgres } from "#test/shared/postgres.ts"
 import { until } from "#test/shared/until.ts"
-import { rowsOf, type Running, startData } from "./callers.ts"
+import { rowsOf, type Running, startData, startOnPrivatePostgres } from "./callers.ts"
 
 const url = (role: string) => `postgresql://${role}:secret-${role}@data-db/data`
 const base: Env = {
@@ -166,19 +166,11 @@ describe("a running service", () => {
 describe("while the database is away", () => {
   let postgres: PrivatePostgres
   let data: Running
+  let stop: () => Promise<void>
   beforeAll(async () => {
-    postgres = privatePostgres()
-    await postgres.start()
-    data = await startData({
-      DATA_DATABASE_URL: postgres.url("data", "data"),
-      DATA_QUERY_DATABASE_URL: postgres.url("data", "data_query"),
-      DATA_WRITE_DATABASE_URL: postgres.url("data", "data_write")
-    })
+    ;({ data, postgres, stop } = await startOnPrivatePostgres())
   })
-  afterAll(async () => {
-    await data.stop()
-    await postgres.dispose()
-  })
+  afterAll(() => stop())
 
   test("every route answers 503 and when to ask again, nothing is changed, and it comes back by itself", async () => {
     await postgres.stop()

@@ -18,15 +18,17 @@ import { migrations as ofScheduler } from "#scheduler/migrations/index.ts"
 import type { BackupList, Job, JobDetail } from "#shared/api/scheduler.ts"
 import { freePorts } from "#test/scenarios/freePort.ts"
 import { dataFolder, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
-import { eventually, logIn } from "#test/scenarios/story.ts"
+import { logIn } from "#test/scenarios/story.ts"
+import { eventually } from "#test/shared/until.ts"
 import { postgresTools } from "#test/shared/postgresTools.ts"
 
 /** Rows that are there from the start, so that a backup takes a moment. */
 const rowsBefore = 20_000
 /** Milliseconds between two rows that are written meanwhile. */
 const pause = 20
-/** Milliseconds that a job may take on a machine with much else to do. */
-const patience = 300_000
+/** Seconds that a job may take to begin, and to end, on a machine with much else to do. */
+const begins = 120
+const ends = 300
 /** What a restore of these small databases may take together, and what may be lost. */
 const rtoBudget = 120
 const rpoBudget = 120
@@ -97,11 +99,15 @@ const main = async (): Promise<boolean> => {
     })()
 
     const ask = (kind: string) =>
-      eventually(`${kind} is accepted`, async () => {
-        const { body, status } = await owner.post("/jobs", { kind, payload: {} })
-        if (status !== 201) throw new Error(`${kind}: ${status} ${JSON.stringify(body)}`)
-        return (body as Job).id
-      })
+      eventually(
+        `${kind} is accepted`,
+        async () => {
+          const { body, status } = await owner.post("/jobs", { kind, payload: {} })
+          if (status !== 201) throw new Error(`${kind}: ${status} ${JSON.stringify(body)}`)
+          return (body as Job).id
+        },
+        begins
+      )
     const detail = async (id: string) => (await owner.get(`/jobs/${id}`)) as JobDetail
     const ended = (id: string) =>
       eventually(
@@ -110,12 +116,14 @@ const main = async (): Promise<boolean> => {
           const found = await detail(id)
           return ["succeeded", "failed", "cancelled"].includes(found.job.state) ? found : undefined
         },
-        patience
+        ends
       )
 
     const first = await ask("database.backup")
-    await eventually("the backup runs", async () =>
-      (await detail(first)).job.state === "available" ? undefined : true
+    await eventually(
+      "the backup runs",
+      async () => ((await detail(first)).job.state === "available" ? undefined : true),
+      begins
     )
     platform.signal("SIGKILL")
     await platform.exited

@@ -1,12 +1,11 @@
 /** What a component wants of an environment's quota is what kustomize/README.md tells an operator to add up. */
 import { expect } from "bun:test"
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
 import { listAt, textAt } from "#shared/kubernetes/fields.ts"
 import type { KubernetesObject } from "#shared/kubernetes/objects.ts"
 import { quantityOf } from "#shared/kubernetes/quantity.ts"
 import { skipUnless } from "#test/shared/skip.ts"
-import { kustomizeFolder, renderDev } from "./beside.ts"
+import { renderDev } from "./beside.ts"
+import { componentTable } from "./componentTable.ts"
 import { cannotRender, overlay } from "./render.ts"
 import { workloadsOf } from "./workloads.ts"
 
@@ -58,23 +57,13 @@ const withComponent = (name: string) =>
   )
 
 test("a component wants what the table says", () => {
-  const table = /^\| component \|[\s\S]*?\n(?=\n)/mu.exec(readFileSync(join(kustomizeFolder, "README.md"), "utf8"))?.[0]
-  const [head = [], , ...rows] = (table ?? "")
-    .trim()
-    .split("\n")
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim())
-    )
-  const keys = head.slice(1)
+  const { keys, rows } = componentTable()
   expect(keys.length).toBe(5)
   const before = overlay("dev")
-  const seen = rows.map(([name = ""]) => {
-    const objects = added[name.split(",")[0]!]!()
+  const seen = rows.map(({ component }) => {
+    const objects = added[component]!()
     return keys.map((key) => needed(objects, key) - needed(before, key))
   })
-  expect(seen).toEqual(rows.map((row) => row.slice(1).map(amount)))
-  expect(rows.map(([name]) => name!.split(",")[0]!)).toEqual(Object.keys(added))
+  expect(seen).toEqual(rows.map(({ wants }) => wants.map(amount)))
+  expect(rows.map(({ component }) => component)).toEqual(Object.keys(added))
 })

@@ -1,28 +1,13 @@
 /** "Your own service in ten minutes" as the README tells it: its blocks are run, word for word, in a copy of the tree. */
 import { afterAll, beforeAll, expect } from "bun:test"
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { rmSync } from "node:fs"
+import { copyTree, ownServiceBlocks } from "#test/shared/ownService.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { dataFolder, type PlatformProcess, startPlatformProcess } from "./platformProcess.ts"
 
 const { describe, test } = skipUnless(Bun.which("curl") !== null, "no curl on this machine")
 
-const root = join(import.meta.dir, "../..")
-const section = /^## Your own service in ten minutes\n([\s\S]*?)^## /mu.exec(
-  readFileSync(join(root, "README.md"), "utf8")
-)?.[1]
-const blocks = [...(section ?? "").matchAll(/^```sh\n([\s\S]*?)^```$/gmu)].map(([, text]) => text!)
-
-/** Everything that a start reads; packages are those of this checkout. */
-const copyTree = (): string => {
-  const copy = mkdtempSync(join(tmpdir(), "gatehouse-own-"))
-  for (const part of ["package.json", "bun.lock", "bunfig.toml", "tsconfig.json", "services", "shared"]) {
-    cpSync(join(root, part), join(copy, part), { recursive: true })
-  }
-  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
-  return copy
-}
+const blocks = ownServiceBlocks()
 
 describe("a service of one's own", () => {
   const folder = dataFolder()

@@ -2,6 +2,7 @@
 import { type Action, type Proposal, ProposalPage, type Workload, WorkloadList } from "#shared/api/admin.ts"
 import { IncidentChain, IncidentPage, type Incident } from "#shared/api/scheduler.ts"
 import { Schema } from "effect"
+import { eventually } from "#test/shared/until.ts"
 import { logInAs, type Way } from "./browserJar.ts"
 
 const decodeIncidents = Schema.decodeUnknownSync(IncidentPage)
@@ -16,8 +17,9 @@ export interface Person {
   readonly post: (path: string, body: unknown) => Promise<{ readonly status: number; readonly body: unknown }>
 }
 
-/** Milliseconds after which a step that should have happened is given up. */
-const patience = 120_000
+/** Seconds after which a step that should have happened is given up. */
+const patience = 120
+/** Milliseconds between two looks. */
 const glance = 250
 
 export const logIn = async (origin: string, user: string, way: Way = {}): Promise<Person> => {
@@ -54,25 +56,8 @@ export const logIn = async (origin: string, user: string, way: Way = {}): Promis
 }
 
 /** Looks until `probe` gives something; a peer that is just being restarted is only not there yet. */
-export const eventually = async <A>(
-  what: string,
-  probe: () => Promise<A | undefined>,
-  limit = patience
-): Promise<A> => {
-  const end = performance.now() + limit
-  let last = ""
-  while (performance.now() < end) {
-    try {
-      const seen = await probe()
-      if (seen !== undefined) return seen
-      last = ""
-    } catch (error) {
-      last = error instanceof Error ? error.message : String(error)
-    }
-    await Bun.sleep(glance)
-  }
-  throw new Error(`not within ${limit / 1000} s: ${what}${last === "" ? "" : ` (${last})`}`)
-}
+const awaited = <A>(what: string, probe: () => Promise<A | undefined>): Promise<A> =>
+  eventually(what, probe, patience, glance)
 
 export const incidentsOf = async (person: Person, name: string): Promise<ReadonlyArray<Incident>> =>
   decodeIncidents(await person.get("/jobs/incidents?limit=200")).items.filter((incident) => incident.name === name)
@@ -123,7 +108,7 @@ export const applyByPlan = async (person: Person, namespace: string, manifest: s
 
 /** The workload is complete and every replica available. */
 export const settled = (person: Person, namespace: string, name: string, image: string) =>
-  eventually(`${name} runs ${image}`, async () => {
+  awaited(`${name} runs ${image}`, async () => {
     const seen = await workload(person, namespace, name)
     return seen !== undefined && seen.phase === "complete" && seen.images.every((one) => one.endsWith(image))
       ? seen
@@ -183,7 +168,7 @@ export const play = async (options: StoryOptions): Promise<Told> => {
   await applyByPlan(operator, namespace, deployment(name, namespace, goodImage), "first release")
   await settled(operator, namespace, name, goodImage)
   // What is gone back to must have proved itself; how long that takes is a setting.
-  await eventually("the first release is known to be good", async () => {
+  await awaited("the first release is known to be good", async () => {
     const history = (await operator.get(`/admin/ns/${namespace}/deployment/${name}/history`)) as {
       readonly items: ReadonlyArray<{ readonly health: string }>
     }
@@ -194,11 +179,11 @@ export const play = async (options: StoryOptions): Promise<Told> => {
   await applyByPlan(operator, namespace, deployment(name, namespace, badImage), "second release")
   const released = performance.now()
   await at("released")
-  const incident = await eventually("an incident", async () => (await incidentsOf(operator, name))[0])
+  const incident = await awaited("an incident", async () => (await incidentsOf(operator, name))[0])
   const detectedSeconds = Math.round((performance.now() - released) / 100) / 10
   say(`incident after ${detectedSeconds} s: ${incident.title}`)
   await at("detected")
-  const proposal = await eventually("a proposal", async () =>
+  const proposal = await awaited("a proposal", async () =>
     (await proposalsFor(approver, name)).find(({ state }) => state === "pending")
   )
   say(`proposal: ${proposal.summary}`)
@@ -209,7 +194,7 @@ export const play = async (options: StoryOptions): Promise<Told> => {
   await settled(operator, namespace, name, goodImage)
   say(`${name} runs ${goodImage} again`)
   await at("undone")
-  const chain = await eventually("the verification", async () => {
+  const chain = await awaited("the verification", async () => {
     const seen = await chainOf(operator, incident.id)
     return seen.verification === null ? undefined : seen
   })

@@ -11,7 +11,7 @@ export interface Instruction {
 }
 
 /** Each with its continued lines joined, in order. */
-export const instructions = (): ReadonlyArray<Instruction> =>
+const instructions = (): ReadonlyArray<Instruction> =>
   readFileSync(file, "utf8")
     .replaceAll(/^#.*\n/gmu, "")
     .replaceAll(/ *\\\n */gu, " ")

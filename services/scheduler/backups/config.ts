@@ -1,13 +1,11 @@
 /** The settings of backups; all or nothing: half a configuration stops the start. */
 import { tmpdir } from "node:os"
-import { Config, ConfigProvider, Effect, Redacted, Schema } from "effect"
+import { Config, Effect, Redacted, Schema } from "effect"
 import type { BackupDatabase } from "#shared/api/scheduler.ts"
 import { AgeRecipient, readAgeKey } from "#shared/age.ts"
 import { secret } from "#shared/config.ts"
 import { checkDatabaseUrl } from "#shared/databaseTls.ts"
-
-const invalid = (key: string, detail: string) =>
-  Effect.fail(new Config.ConfigError(new ConfigProvider.SourceError({ message: `${detail} at ["${key}"]` })))
+import { invalid } from "#shared/invalidSetting.ts"
 
 /** A secret that may be absent. */
 const optionalSecret = (key: string): Config.Config<Redacted.Redacted | undefined> =>

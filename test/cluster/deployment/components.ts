@@ -1,16 +1,16 @@
 /** Adds the optional components to an environment that stands, as their documents tell an operator to; must add nothing that these do not tell. */
-import { readFileSync } from "node:fs"
-import { join, resolve } from "node:path"
+import { join } from "node:path"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { eventually } from "#test/cluster/eventually.ts"
+import { eventually } from "#test/shared/until.ts"
+import { componentTable } from "#test/manifests/componentTable.ts"
+import { blocksOf, documentAt } from "#test/shared/documents.ts"
 import type { Deployed } from "./deployed.ts"
 import type { Environment } from "./manifests.ts"
 import { writeOpenBaoImage } from "./openBaoImage.ts"
-import { blocksOf, makeOperator, type Operator } from "./operator.ts"
+import { makeOperator, type Operator } from "./operator.ts"
 import { writeOwnImage } from "./ownImage.ts"
 
-const documents = resolve(import.meta.dir, "../../../kustomize")
-const read = (path: string) => readFileSync(join(documents, path), "utf8")
+const read = (path: string) => documentAt(join("kustomize", path))
 
 const block = (blocks: ReadonlyArray<string>, start: string): string => {
   const found = blocks.find((text) => text.includes(start))
@@ -35,20 +35,11 @@ const storeDocument = () => {
   }
 }
 
-/** What all three want of a quota by the table of kustomize/README.md, in the units that the quota is written in. */
+/** What all three want of a quota, in the units that it is written in. */
 const wanted = (): ReadonlyMap<string, number> => {
-  const table = /^\| component \|[\s\S]*?\n(?=\n)/mu.exec(read("README.md"))?.[0] ?? ""
-  const [head = [], , ...rows] = table
-    .trim()
-    .split("\n")
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim())
-    )
+  const { keys, rows } = componentTable()
   return new Map(
-    head.slice(1).map((key, at) => [key, rows.reduce((sum, row) => sum + Number.parseInt(row[at + 1]!, 10), 0)])
+    keys.map((key, at) => [key, rows.reduce((sum, { wants }) => sum + Number.parseInt(wants[at]!, 10), 0)])
   )
 }
 

@@ -11,15 +11,10 @@ import {
   statSync,
   writeFileSync
 } from "node:fs"
-import { join, resolve } from "node:path"
+import { join } from "node:path"
 import type { Cluster } from "#test/cluster/cluster.ts"
+import { blocksOf, documentAt, project } from "#test/shared/documents.ts"
 import { type Environment, issuer, shippedSite } from "./manifests.ts"
-
-const project = resolve(import.meta.dir, "../../..")
-
-/** The fenced blocks of a text in one language. */
-export const blocksOf = (text: string, language = "sh"): ReadonlyArray<string> =>
-  [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gmu"))].map(([, block]) => block!)
 
 export interface Operator {
   /** Where the commands are run: the tree's root. */
@@ -44,7 +39,7 @@ export interface Operator {
 
 /** The commands of the install that tell the tree where the API server is. */
 const siteCommands = (): string => {
-  const [install = ""] = blocksOf(readFileSync(join(project, "kustomize/README.md"), "utf8"))
+  const [install = ""] = blocksOf(documentAt("kustomize/README.md"))
   const step = /^# 1\. [\s\S]*?(?=^# 2\. )/mu.exec(install)?.[0]
   if (step === undefined) throw new Error("kustomize/README.md has no first step of an install")
   return step

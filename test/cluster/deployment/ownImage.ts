@@ -1,14 +1,11 @@
 /** The image of a service of one's own, made as README.md tells, the sample copied under another name, and built as services/Dockerfile does; must touch no file of this checkout. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join, relative, resolve } from "node:path"
+import { rmSync, writeFileSync } from "node:fs"
+import { join, relative } from "node:path"
 import { binaryPath, environment, user } from "#dev/image/rootfs.ts"
 import { imageArchive } from "#test/cluster/images.ts"
 import { stage } from "#test/shared/dockerfile.ts"
-import { blocksOf } from "./operator.ts"
+import { copyTree, ownServiceBlocks } from "#test/shared/ownService.ts"
 import { filesBelow } from "./postgresImage.ts"
-
-const project = resolve(import.meta.dir, "../../..")
 
 /** As the component microservice names it. */
 export const ownImage = "registry.example.org/orders:1.2.3"
@@ -20,23 +17,9 @@ const succeed = (argv: ReadonlyArray<string>, cwd: string) => {
 
 /** Writes the archive to `folder` and gives its path. */
 export const writeOwnImage = (folder: string): string => {
-  const copy = mkdtempSync(join(tmpdir(), "gatehouse-own-"))
+  const copy = copyTree()
   try {
-    for (const part of [
-      "bootstrap",
-      "package.json",
-      "bun.lock",
-      "bunfig.toml",
-      "tsconfig.json",
-      "services",
-      "shared"
-    ]) {
-      cpSync(join(project, part), join(copy, part), { recursive: true })
-    }
-    symlinkSync(join(project, "node_modules"), join(copy, "node_modules"))
-    const [recipe = ""] = blocksOf(
-      readFileSync(join(project, "README.md"), "utf8").replace(/^[\s\S]*^## Your own service in ten minutes$/mu, "")
-    )
+    const [recipe = ""] = ownServiceBlocks()
     succeed(["sh", "-euc", recipe], copy)
     const root = join(copy, "rootfs")
     const build = stage("build").find(({ name }) => name === "RUN")!.rest
