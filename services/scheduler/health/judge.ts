@@ -41,6 +41,7 @@ export interface Verdict {
 
 interface Track {
   readonly firstSeen: number
+  /** When the fault was last there, not only what it has left. */
   readonly lastAcute: number
 }
 
@@ -181,10 +182,10 @@ export const makeJudge = (
       // A fault begins with a sight of it; between two crashes it only goes on.
       if (known === undefined && !acute) continue
       const best = bestOf(group)
-      const track: Track = {
-        firstSeen: known?.firstSeen ?? now,
-        lastAcute: acute ? now : (known?.lastAcute ?? now)
-      }
+      const firstSeen = known?.firstSeen ?? now
+      // A crash between two looks leaves its time. A node's clock may be ahead.
+      const deaths = group.map(({ symptom: { diedAt = 0 } }) => Math.min(diedAt, now))
+      const track: Track = { firstSeen, lastAcute: acute ? now : Math.max(known?.lastAcute ?? firstSeen, ...deaths) }
       tracks.set(key, track)
       if (finding !== undefined || !confirmed(group, track, now, thresholds)) continue
       finding = {

@@ -14,6 +14,8 @@ export interface Symptom {
   readonly restarts: number
   /** Seen right now; false between two crashes, when the container runs for a moment: that is no recovery. */
   readonly acute: boolean
+  /** When the container last died; undefined where the class is not of deaths. */
+  readonly diedAt: number | undefined
   /** Since when the cluster itself says so, for faults that carry a time. */
   readonly since: number | undefined
 }
@@ -21,16 +23,28 @@ export interface Symptom {
 const pulls = new Set(["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"])
 const configs = new Set(["CreateContainerConfigError", "CreateContainerError", "RunContainerError"])
 
-const finished = (status: ContainerStatus): number | undefined => {
-  const at = status.lastState?.terminated?.finishedAt
-  return typeof at === "string" ? Date.parse(at) : undefined
-}
+type End = NonNullable<NonNullable<ContainerStatus["state"]>["terminated"]>
+
+const timeOf = (end: End | undefined): number | undefined =>
+  typeof end?.finishedAt === "string" ? Date.parse(end.finishedAt) : undefined
+const failed = (end: End): boolean => end.exitCode !== 0 || end.reason === "OOMKilled"
+
+/** When the container before this one ended. */
+const finished = (status: ContainerStatus): number | undefined => timeOf(status.lastState?.terminated)
 
 /** A container that died with an error within the last `window` and was started again. */
 const betweenCrashes = (status: ContainerStatus, now: number, window: number): boolean => {
   const last = status.lastState?.terminated
-  if (last === undefined || (last.exitCode === 0 && last.reason !== "OOMKilled")) return false
-  return now - (finished(status) ?? 0) < window
+  return last !== undefined && failed(last) && now - (timeOf(last) ?? 0) < window
+}
+
+/**
+ * Down after it was started anew at least once. A kubelet gives the word CrashLoopBackOff at its next look at the pod, which
+ * may be as late as the next start: until then the container is only dead. An init container that has succeeded is done.
+ */
+const isDead = (status: ContainerStatus & { readonly init: boolean }): boolean => {
+  const end = status.state?.terminated
+  return end !== undefined && (status.restartCount ?? 0) > 0 && (failed(end) || !status.init)
 }
 
 const ofContainer = (
@@ -41,19 +55,19 @@ const ofContainer = (
 ): Symptom | undefined => {
   const waiting = status.state?.waiting?.reason ?? ""
   const restarts = status.restartCount ?? 0
-  const last = status.lastState?.terminated ?? status.state?.terminated
-  const base = { container: status.name, restarts, exitCode: last?.exitCode, since: undefined }
+  const last = status.state?.terminated ?? status.lastState?.terminated
+  const base = { container: status.name, restarts, exitCode: last?.exitCode, since: undefined, diedAt: timeOf(last) }
   if (pulls.has(waiting)) return { ...base, class: "image_pull", reason: waiting, acute: true }
   if (configs.has(waiting)) return { ...base, class: "config_error", reason: waiting, acute: true }
   // A pod that is not restarted for ever ends by itself; its owner's rule (Job, CronJob) is another.
   if (pod.restartPolicy !== "Always" && !status.init) return undefined
-  const acute = waiting === "CrashLoopBackOff"
+  const acute = waiting === "CrashLoopBackOff" || isDead(status)
   if (!acute && !betweenCrashes(status, now, thresholds.window)) return undefined
   const oom = last?.reason === "OOMKilled"
   return {
     ...base,
     class: oom ? "oom_loop" : "crash_loop",
-    // Also between two crashes, when the kubelet has another word for the moment.
+    // Also before and after, when the kubelet has another word for the moment.
     reason: oom ? "OOMKilled" : "CrashLoopBackOff",
     acute: acute || (oom && restarts > 0)
   }
@@ -64,7 +78,7 @@ export const symptomsOf = (pod: Pod, now: number, thresholds: Thresholds): Reado
   if (pod.deleting || pod.phase === "Succeeded") return []
   const found = pod.containers.flatMap((status) => ofContainer(pod, status, now, thresholds) ?? [])
   if (found.length > 0) return found
-  const whole = { container: undefined, exitCode: undefined, restarts: 0, acute: true }
+  const whole = { container: undefined, exitCode: undefined, restarts: 0, acute: true, diedAt: undefined }
   if (pod.unschedulableSince !== undefined) {
     return [{ ...whole, class: "pending", reason: "Unschedulable", since: pod.unschedulableSince }]
   }

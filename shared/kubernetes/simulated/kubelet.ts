@@ -134,6 +134,8 @@ export const makeKubelet = (store: Store, timeline: Timeline, record: Record, im
     })
 
   const backoffOf = (restarts: number) => Math.min(longestBackoff, firstBackoff * 2 ** Math.max(0, restarts - 1))
+  /** When in its back-off a container is said to wait; before, it is only dead. A kubelet says it at its next look, soon or late. */
+  const saidAfter = (restarts: number) => (restarts % 2 === 1 ? 0.2 : backoffOf(restarts) - 0.2)
 
   const waiting = (pod: Fields, list: List, container: Fields, status: Fields, behaviour: Behaviour) => {
     const name = textAt(container, "name")
@@ -164,9 +166,11 @@ export const makeKubelet = (store: Store, timeline: Timeline, record: Record, im
         })
         return
       }
-      case "CrashLoopBackOff":
-        later(pod, name, backoffOf(intAt(status, "restartCount")), () => start(pod, list, name, image, true))
+      case "CrashLoopBackOff": {
+        const restarts = intAt(status, "restartCount")
+        later(pod, name, backoffOf(restarts) - saidAfter(restarts), () => start(pod, list, name, image, true))
         return
+      }
       default:
         later(pod, name, seconds.start, () => {
           if (behaviour.pulls) start(pod, list, name, image, false)
@@ -209,7 +213,7 @@ export const makeKubelet = (store: Store, timeline: Timeline, record: Record, im
       later(pod, name, seconds.firstRestart, () => start(pod, list, name, image, true))
       return
     }
-    later(pod, name, 0.2, () => {
+    later(pod, name, saidAfter(restarts), () => {
       const pause = backoffOf(restarts)
       const text = pause >= 60 ? `${Math.floor(pause / 60)}m${pause % 60}s` : `${pause}s`
       record(

@@ -96,6 +96,17 @@ export const crashed = (restartCount: number, at: number, more: Partial<Status> 
   ...more
 })
 
+/** The same as a kubelet tells it for most of its back-off: only dead. */
+export const dead = (
+  restartCount: number,
+  at: number,
+  { exitCode = 3, ...more }: Partial<Status> & { readonly exitCode?: number } = {}
+): Status => ({
+  ...crashed(restartCount, at),
+  state: died(at, exitCode, exitCode === 0 ? "Completed" : "Error"),
+  ...more
+})
+
 /** Up again for a moment, after having died at `at`. */
 export const between = (restartCount: number, at: number): Status => ({
   ...crashed(restartCount, at),

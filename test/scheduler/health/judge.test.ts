@@ -6,6 +6,7 @@ import type { View } from "#scheduler/health/view.ts"
 import {
   between,
   crashed,
+  dead,
   defaults,
   failingPod,
   makePod,
@@ -71,6 +72,38 @@ describe("crash_loop", () => {
     })
     expect(verdict.findings).toHaveLength(1)
     expect(verdict.calm.size).toBe(0)
+  })
+
+  test("is seen where the kubelet says CrashLoopBackOff for no moment of its back-off that was looked at", () => {
+    const deaths = [0, 12, 30, 55, 80]
+    const { look } = watching()
+    const picture = (at: number) => {
+      const died = deaths.filter((each) => each <= (at - start) / 1000)
+      return seen({ pods: [failingPod(1, dead(died.length, start + seconds(died.at(-1)!)), { uid: "web-x" })] })
+    }
+    expect(look(0, 55, picture).findings).toEqual([])
+    expect(look(60, 85, picture).findings).toMatchObject([{ class: "crash_loop", exitCode: 3, restarts: 5 }])
+  })
+
+  test("is seen where every look finds the container running again", () => {
+    const { look } = watching()
+    const again = (restarts: number, died: number) => () =>
+      seen({ pods: [failingPod(1, between(restarts, start + seconds(died)), { uid: "web-x" })] })
+    look(0, 5, () => crashing(1))
+    look(10, 50, again(2, 7))
+    expect(look(55, 60, again(3, 52)).findings).toEqual([])
+    expect(look(65, 70, again(4, 64)).findings).toMatchObject([{ class: "crash_loop", restarts: 4 }])
+  })
+
+  test("is none of an init container that has succeeded after a few tries", () => {
+    const done = dead(3, start, { name: "migrate", init: true, exitCode: 0 })
+    const pods = [makePod({ containers: [done, running()] })]
+    expect(watching().look(0, 120, () => seen({ pods })).findings).toEqual([])
+  })
+
+  test("does not begin with a crash of before the watch", () => {
+    const up = () => seen({ pods: [failingPod(1, between(5, start - seconds(200)), { uid: "web-x" })] })
+    expect(watching().look(0, 300, up).findings).toEqual([])
   })
 
   test("is one finding for ten pods of a revision", () => {

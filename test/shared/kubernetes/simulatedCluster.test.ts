@@ -73,6 +73,19 @@ describe("an image", () => {
     })
     expect(Number(backOff!["count"])).toBeGreaterThan(3)
   })
+  test("that crashes is said to wait soon or late in its back-off, and is only dead before", async () => {
+    const cluster = await start("web:crash")
+    const seen = new Set<string>()
+    for (let second = 0; second < 200; second += 1) {
+      cluster.advance(1)
+      const one = await containerOf(cluster)
+      seen.add(`${at(one, "restartCount")} ${Object.keys(at(one, "state") as object).join()}`)
+    }
+    expect([...seen]).toContain("1 waiting")
+    expect([...seen]).not.toContain("1 terminated")
+    expect([...seen]).toContain("2 terminated")
+    expect([...seen]).not.toContain("2 waiting")
+  })
   test("named oom is killed", async () => {
     const cluster = await start("web:oom")
     cluster.advance(30)
@@ -104,7 +117,7 @@ describe("an image", () => {
   })
   test("of an init container that crashes keeps the pod from starting", async () => {
     const cluster = await start("web:1", {}, { initContainers: [{ name: "setup", image: "setup:crash" }] })
-    cluster.advance(30)
+    cluster.advance(10)
     expect(await containerOf(cluster, "initContainerStatuses")).toMatchObject({
       state: { waiting: { reason: "CrashLoopBackOff" } }
     })
