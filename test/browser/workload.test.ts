@@ -100,12 +100,15 @@ describe("what may be done to it", () => {
     expect(await button(page, "Undo").isDisabled()).toBe(false)
   })
 
-  browserTest("nothing is offered before admin has said what may be done", async () => {
+  browserTest("nothing is offered before admin has said what may be done, and all of it once it can", async () => {
     const { page, stub } = await open("/sessions")
     await page.route("**/admin/capabilities", (route) => route.fulfill({ status: 503, body: "" }))
     await page.goto(stub.origin + address)
     await page.getByText("The platform could not answer").first().waitFor()
     for (const name of ["Restart", "Undo", "Pause", "Scale"]) expect(await button(page, name).isDisabled()).toBe(true)
+    await page.unroute("**/admin/capabilities")
+    await page.getByText("The platform could not answer").first().waitFor({ state: "detached" })
+    expect(await button(page, "Restart").isDisabled()).toBe(false)
   })
 
   browserTest("a paused one is resumed before it is restarted or undone", async () => {
