@@ -1,6 +1,5 @@
 /** CPU per proxied, authenticated 1 KiB GET of the gateway beside a bare `Bun.serve` + `fetch` proxy, each alone on one core, in turn (spec R26). */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { createServer, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
@@ -9,6 +8,7 @@ import { stringify } from "yaml"
 import { sessionGrantType } from "#shared/api/auth.ts"
 import { tokenHash } from "#shared/jws.ts"
 import { startPostgres } from "#dev/postgres.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { load } from "./load.ts"
 import { type Measured, startMeasured } from "./measured.ts"
 
@@ -18,14 +18,6 @@ const warmUpRequests = 60_000
 const connectionCounts = [32, 256] as const
 const proxyCore = 0
 const otherCore = 1
-
-const freePort = () =>
-  new Promise<number>((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo
-      probe.close(() => resolve(port))
-    })
-  })
 
 const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 
@@ -56,7 +48,7 @@ const main = Effect.gen(function* () {
   const postgres = yield* startPostgres({ dataDir: folder })
   const upstream = yield* start("upstream.process.ts", otherCore, {})
   const upstreamUrl = `http://127.0.0.1:${upstream.port}`
-  const port = yield* Effect.promise(freePort)
+  const port = yield* Effect.promise(() => freePort())
   const origin = `http://localhost:${port}`
   writeFileSync(
     join(folder, "gateway.yaml"),

@@ -1,7 +1,6 @@
 /** Starts, stops and freezes etcd, the API server, the controller-manager and the scheduler as k3s sets them up; must know nothing of nodes. */
 import { randomBytes } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { parse, stringify } from "yaml"
 import { eventually, Hopeless } from "#test/shared/until.ts"
@@ -32,25 +31,6 @@ export interface Endpoints {
   readonly port: number
   /** On 127.0.0.1, where the components run. */
   readonly etcdPort: number
-}
-
-export const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer().on("error", reject)
-          server.listen(0, "127.0.0.1", () => resolve(server))
-        })
-    )
-  )
-  return servers.map((server) => {
-    const address = server.address()
-    server.close()
-    if (address === null || typeof address === "string") throw new Error("a listener has no port")
-    return address.port
-  })
 }
 
 export const logPath = (folder: string, component: string): string => join(folder, "logs", `${component}.log`)

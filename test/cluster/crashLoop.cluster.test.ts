@@ -6,8 +6,8 @@ import { chromiumPath, startChromium } from "#test/browser/chromium.ts"
 import { removeEnvironments } from "#test/cluster/deployment/environment.ts"
 import { testCluster } from "#test/cluster/launch.ts"
 import { workloadImages } from "#test/cluster/images.ts"
-import { freePorts } from "#test/scenarios/freePort.ts"
-import { dataFolder, type PlatformProcess, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
+import { freePort } from "#test/shared/freePort.ts"
+import { dataFolder, explained, type PlatformProcess, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
 import { play, quickPatience } from "#test/scenarios/story.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 
@@ -23,7 +23,7 @@ describe("a release that crashes on a real node", () => {
     // What another suite has left of that name.
     await removeEnvironments(cluster)
     await cluster.openNamespace(namespace)
-    platform = await startPlatformProcess(folder.path, await freePorts(), {
+    platform = await startPlatformProcess(folder.path, await freePort(2), {
       env: quickPatience,
       args: ["--kubeconfig", cluster.kubeconfig]
     })
@@ -48,7 +48,7 @@ describe("a release that crashes on a real node", () => {
               expect(shown).toContain("fatal: cannot open configuration")
             }
           }
-    const told = await play({
+    const story = play({
       ...approval,
       origin,
       namespace,
@@ -56,6 +56,12 @@ describe("a release that crashes on a real node", () => {
       goodImage: workloadImages.good,
       badImage: workloadImages.crash
     })
+    const pods = () => cluster.tryKubectl(["-n", namespace, "get", "pods,replicasets,events", "-o", "wide"])
+    const told = await explained(
+      () => platform,
+      story,
+      async () => (await pods()).stdout
+    )
     await browser?.close()
     expect(told).toMatchObject({ proposals: 1, undone: true, verified: true })
     expect(told.chain.evidence).toMatchObject({ exitCode: 3, container: "app" })

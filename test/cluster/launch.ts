@@ -5,12 +5,13 @@ import { basename, join } from "node:path"
 import { nameOf, thisProcess } from "#test/cluster/alive.ts"
 import { build } from "#test/cluster/build.ts"
 import { attachCluster, type Cluster, clusterFolder, type Coordinates } from "#test/cluster/cluster.ts"
-import { administrator, freePorts, startControlPlane } from "#test/cluster/controlPlane.ts"
+import { administrator, startControlPlane } from "#test/cluster/controlPlane.ts"
 import { namePrefix, removeLeftBehind, supervisorFile } from "#test/cluster/leftBehind.ts"
 import { startNode, startRuntime } from "#test/cluster/node.ts"
 import { nodeNetwork, removeNodeNetwork } from "#test/cluster/nodeNetwork.ts"
 import { issueAll } from "#test/cluster/pki.ts"
 import { type OwnSupervisor, startSupervisor } from "#test/cluster/supervisor.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { highestTier, type Tier, type Verdict } from "#test/cluster/tier.ts"
 
 export interface OwnCluster extends Cluster {
@@ -39,9 +40,10 @@ const startIn = async (folder: string, tier: Tier, reason: string, own: (supervi
   mkdirSync(join(folder, "logs"))
 
   const network = tier === "node" ? await nodeNetwork(supervisor) : undefined
-  const [freePort, etcdPort] = network === undefined ? await freePorts(2) : [6443, 2379]
+  const two = network === undefined ? await freePort(2) : undefined
+  const [port, etcdPort] = two === undefined ? [6443, 2379] : [two, two + 1]
   const address = network?.nodeAddress ?? "127.0.0.1"
-  const endpoints = { address, port: freePort!, etcdPort: etcdPort! }
+  const endpoints = { address, port, etcdPort }
   const server = `https://${address}:${endpoints.port}`
   const coordinates: Coordinates = { tier, reason, program, server, ...network }
   await issueAll(supervisor, folder, { address, server })

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { build } from "#test/cluster/build.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { freePorts } from "#test/scenarios/freePort.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { type KvTarget, makeKvFiles } from "#test/shared/secrets/kvServer.ts"
 import { until } from "#test/shared/until.ts"
 
@@ -31,7 +31,7 @@ const Initialised = Schema.Struct({ root_token: Schema.String, keys_base64: Sche
 export const startSecretStore = async (cluster: Cluster): Promise<SecretStore> => {
   const files = makeKvFiles()
   const pair = files.authority.issue({ name: "secret store", hosts: ["127.0.0.1"] })
-  const port = await freePorts()
+  const port = await freePort()
   const address = `https://127.0.0.1:${port}`
   const [certificate, key] = [files.write("cert.pem", pair.cert), files.write("key.pem", pair.key)]
   const config = files.write("openbao.hcl", configuration(port, certificate, key))

@@ -2,8 +2,8 @@
 import { resolve } from "node:path"
 import { workloadImages } from "#test/cluster/images.ts"
 import { startCluster } from "#test/cluster/launch.ts"
-import { freePorts } from "#test/scenarios/freePort.ts"
-import { dataFolder, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
+import { freePort } from "#test/shared/freePort.ts"
+import { dataFolder, explained, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
 import { play, type Point, quickPatience } from "#test/scenarios/story.ts"
 
 const real = process.argv.includes("--cluster")
@@ -14,7 +14,7 @@ const main = async () => {
   const folder = dataFolder()
   const cluster = real ? await startCluster({ tier: "node" }) : undefined
   await cluster?.openNamespace("dev")
-  const port = await freePorts()
+  const port = await freePort(2)
   const start = () =>
     startPlatformProcess(folder.path, port, {
       env: quickPatience,
@@ -29,7 +29,7 @@ const main = async () => {
     console.log(`killed and started again: ${point}`)
   }
   try {
-    const told = await play({
+    const story = play({
       origin: platform.origin,
       namespace: "dev",
       name: "drill",
@@ -38,6 +38,7 @@ const main = async () => {
       at: restart,
       say: (line) => console.log(line)
     })
+    const told = await explained(() => platform, story)
     const { detectedSeconds, proposals, undone, verified } = told
     console.log(JSON.stringify({ detectedSeconds, proposals, undone, verified }))
     return proposals === 1 && undone && verified && detectedSeconds <= 90

@@ -16,7 +16,7 @@ import { type Restored, RestoreDrills } from "#scheduler/backups/RestoreDrills.t
 import { Throwaway } from "#scheduler/backups/Throwaway.ts"
 import { migrations as ofScheduler } from "#scheduler/migrations/index.ts"
 import type { BackupList, Job, JobDetail } from "#shared/api/scheduler.ts"
-import { freePorts } from "#test/scenarios/freePort.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { dataFolder, startPlatformProcess } from "#test/scenarios/platformProcess.ts"
 import { logIn } from "#test/scenarios/story.ts"
 import { eventually } from "#test/shared/until.ts"
@@ -72,7 +72,7 @@ const main = async (): Promise<boolean> => {
   if ("missing" in tools) throw new Error(tools.missing)
   const folder = dataFolder()
   const sets = join(folder.path, "database-backups")
-  const port = await freePorts()
+  const port = await freePort(2)
   const env = {
     PG_BIN: tools.bin,
     SCHEDULER_LEASE: "10 seconds",

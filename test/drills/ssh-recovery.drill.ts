@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { connect } from "node:net"
 import { join } from "node:path"
 import type { Cluster } from "#test/cluster/cluster.ts"
-import { freePorts } from "#test/cluster/controlPlane.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { eventually } from "#test/shared/until.ts"
 import { startCluster } from "#test/cluster/launch.ts"
 import { highestTier } from "#test/cluster/tier.ts"
@@ -182,11 +182,11 @@ const nothingElseWorks = async (door: Door, host: Recoverable, port: number) => 
     door.through("ssh", ["-o", "ExitOnForwardFailure=yes", "-N", "-R", "0:127.0.0.1:1", "root@127.0.0.1"])
   )
   // A local forwarding is refused only when it is used; here it would lead to sshd, which greets.
-  const [local] = await freePorts(1)
+  const local = await freePort()
   const forwarding = door.stay(["-N", "-L", `${local}:127.0.0.1:${port}`, "root@127.0.0.1"])
   const listens = () =>
     new Promise<boolean>((resolve) => {
-      const socket = connect(local!, "127.0.0.1", () => (socket.destroy(), resolve(true)))
+      const socket = connect(local, "127.0.0.1", () => (socket.destroy(), resolve(true)))
       socket.on("error", () => resolve(false))
     })
   await eventually("ssh listens", listens)
@@ -239,12 +239,12 @@ const main = async () => {
   chmodSync(host.path, 0o755)
   putSet(host.path, before, { "prod.yaml": manifest("first") })
   putSet(host.path, set, { "prod.yaml": manifest("second") })
-  const [port] = await freePorts(1)
+  const port = await freePort()
   let door: Door | undefined
   try {
-    door = await openDoor(host, port!)
+    door = await openDoor(host, port)
     await verbsWork(door, host, cluster)
-    await nothingElseWorks(door, host, port!)
+    await nothingElseWorks(door, host, port)
     await worksWithoutTheApiServer(door, host, cluster)
     const record = host.record()
     const asked = record.filter((line) => line.endsWith(" called"))

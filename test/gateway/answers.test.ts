@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { randomBytes } from "node:crypto"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { freePort, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { exchange, request } from "#test/gateway/rawHttp.ts"
 import { until } from "#test/shared/until.ts"
 

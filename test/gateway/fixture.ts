@@ -1,7 +1,6 @@
 /** A whole gateway for tests: real data path, real DB, real listener, with an echo upstream and people who are logged in; must not replace any part of what it tests. */
 import { createHash, randomBytes } from "node:crypto"
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs"
-import { createServer, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { stringify } from "yaml"
@@ -12,6 +11,7 @@ import { type Listener, listen } from "#shared/bun.ts"
 import type { Env } from "#shared/config.ts"
 import { tokenHash } from "#shared/jws.ts"
 import type { Service } from "#shared/service.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { type FreshDatabase, freshDatabase } from "#test/shared/postgres.ts"
 import { until } from "#test/shared/until.ts"
 
@@ -44,14 +44,6 @@ export interface GatewayFixture {
   readonly ask: (path: string, init?: RequestInit) => Promise<Response>
   readonly stop: () => Promise<void>
 }
-
-export const freePort = () =>
-  new Promise<number>((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo
-      probe.close(() => resolve(port))
-    })
-  })
 
 /** A provider that needs no discovery and is never asked. */
 export const provider = {

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { createHash } from "node:crypto"
 import { connect, type Socket } from "node:net"
 import { type Echo, type EchoUpstream, gzipped, startEcho } from "#test/gateway/echoUpstream.ts"
-import { freePort, type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayFixture, type Person, provider, startGateway } from "#test/gateway/fixture.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { exchange, rawUpstream, request } from "#test/gateway/rawHttp.ts"
 
 setDefaultTimeout(60_000)

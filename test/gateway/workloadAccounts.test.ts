@@ -3,7 +3,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, t
 import { stringify } from "yaml"
 import type { TokenResponse } from "#shared/api/auth.ts"
 import { type EchoUpstream, startEcho } from "#test/gateway/echoUpstream.ts"
-import { freePort, type GatewayDatabase, type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
+import { type GatewayDatabase, type GatewayFixture, provider, startGateway } from "#test/gateway/fixture.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { signed } from "#test/gateway/loginFixture.ts"
 import { exchange, type Folder, type KeyFile, makeFolder } from "#test/gateway/workloadFixture.ts"
 

@@ -4,8 +4,8 @@ import type { Browser, Page } from "playwright-core"
 import { approveInBrowser } from "#test/browser/approval.ts"
 import { chromiumPath, startChromium } from "#test/browser/chromium.ts"
 import { skipUnless } from "#test/shared/skip.ts"
-import { dataFolder, type PlatformProcess, startPlatformProcess } from "./platformProcess.ts"
-import { freePorts } from "./freePort.ts"
+import { dataFolder, explained, type PlatformProcess, startPlatformProcess } from "./platformProcess.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { deployment, logIn, play, proposalsFor, quickPatience, type Told } from "./story.ts"
 
 setDefaultTimeout(180_000)
@@ -22,12 +22,12 @@ let page: Page | undefined
 const refusals: Record<string, number> = {}
 
 beforeAll(async () => {
-  const port = await freePorts()
+  const port = await freePort(2)
   platform = await startPlatformProcess(folder.path, port, { env: quickPatience })
   const { origin } = platform
   browser = chromiumPath === undefined ? undefined : await startChromium()
   const person = browser
-  told = await play({
+  const story = play({
     // A person decides at a browser; where there is none, by API.
     ...(person === undefined
       ? {}
@@ -58,6 +58,7 @@ beforeAll(async () => {
       platform = await startPlatformProcess(folder.path, port, { env: quickPatience })
     }
   })
+  told = await explained(() => platform, story)
 })
 afterAll(async () => {
   await browser?.close()

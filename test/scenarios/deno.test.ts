@@ -10,7 +10,7 @@ import { workloadKey } from "#dev/workloadKey.ts"
 import { freshDatabase } from "#test/shared/postgres.ts"
 import { skipUnless } from "#test/shared/skip.ts"
 import { get, logInAs } from "./browserJar.ts"
-import { freePorts } from "./freePort.ts"
+import { freePort } from "#test/shared/freePort.ts"
 
 // The program itself: killing the package's launcher would leave it behind.
 const packaged = join(import.meta.dir, "../../node_modules/deno/deno")
@@ -64,9 +64,9 @@ describe("under deno serve", () => {
   let origin = ""
 
   beforeAll(async () => {
-    const port = await freePorts()
-    const monitorPort = await freePorts()
-    const helloPort = await freePorts()
+    const port = await freePort()
+    const monitorPort = await freePort()
+    const helloPort = await freePort()
     origin = `http://localhost:${port}`
     const secret = "the secret of the client in this test"
     const provider = await Effect.runPromise(

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { createServer } from "node:net"
 import { get, logInAs, makeJar } from "./browserJar.ts"
-import { freePorts } from "./freePort.ts"
-import { dataFolder, type PlatformProcess, startPlatformProcess } from "./platformProcess.ts"
+import { freePort } from "#test/shared/freePort.ts"
+import { dataFolder, type PlatformProcess, startPlatformProcess, tryPlatformProcess } from "./platformProcess.ts"
 
 describe("the platform", () => {
   const folder = dataFolder()
@@ -100,7 +100,7 @@ describe("the platform", () => {
   })
 
   test("refuses a second start on the same data folder and changes nothing", async () => {
-    const second = await startPlatformProcess(folder.path)
+    const second = await tryPlatformProcess(folder.path)
     expect(await second.exited).toBe(1)
     expect(second.output()).toContain(`already in use by pid ${platform.pid}`)
     expect(second.output()).not.toContain("    at ")
@@ -120,11 +120,11 @@ describe("the platform", () => {
 
 test("a taken port gets a clear message and exit code 1, not a stack", async () => {
   const folder = dataFolder()
-  const port = await freePorts()
+  const port = await freePort(2)
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(port, "127.0.0.1", resolve))
   try {
-    const platform = await startPlatformProcess(folder.path, port)
+    const platform = await tryPlatformProcess(folder.path, port)
     expect(await platform.exited).toBe(1)
     expect(platform.output()).toContain(`cannot listen on 127.0.0.1:${port}: the port is taken; set another with PORT`)
     expect(platform.output()).not.toContain("    at ")

@@ -8,7 +8,7 @@ import { startIdentityProvider } from "#dev/identityProvider.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { eventually } from "#test/shared/until.ts"
 import type { Fetch } from "#test/scenarios/browserJar.ts"
-import { freePorts } from "#test/scenarios/freePort.ts"
+import { freePort } from "#test/shared/freePort.ts"
 import { type Authority, makeAuthority } from "#test/shared/certificates.ts"
 import { issuer, type Manifest, objectsOf } from "./manifests.ts"
 
@@ -119,7 +119,7 @@ export const startEdge = async (cluster: Cluster, options: EdgeOptions): Promise
   const folder = join(cluster.folder, "edge")
   mkdirSync(folder, { recursive: true })
   const authority = makeAuthority("Gatehouse tests")
-  const port = await freePorts()
+  const port = await freePort()
   const certificateFor = (host: string) => authority.issue({ name: host, hosts: [host] })
   const writeCertificate = (host: string): string => {
     const { cert, key } = certificateFor(host)
