@@ -5,12 +5,14 @@ import { exchangeGrantType, jwtTokenType } from "#shared/api/auth.ts"
 import { JobPage } from "#shared/api/scheduler.ts"
 import { listAt, textAt } from "#shared/kubernetes/fields.ts"
 import { Schema } from "effect"
+import { testComponents } from "#test/cluster/deployment/components.suite.ts"
 import { connections, saidToPlain } from "#test/cluster/deployment/connections.ts"
 import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
 import {
   allReady,
   applyAgain,
   originOf,
+  removeEnvironments,
   restarts,
   runStrangers,
   unready,
@@ -261,4 +263,12 @@ describe("an environment on a real node", () => {
     expect(after.actions).toEqual(before.actions)
     expect([...before.jobs].filter((id) => !after.jobs.has(id))).toEqual([])
   }, 300_000)
+
+  describe("with the optional components", () => {
+    beforeAll(async () => {
+      // Their quotas are full, and nobody needs them any more.
+      await removeEnvironments(cluster, others)
+    })
+    testComponents(cluster, environment, () => deployed)
+  })
 })

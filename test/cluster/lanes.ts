@@ -24,6 +24,7 @@ const withoutNode = suites(
   "build",
   "controlPlane",
   "lanes",
+  "playedKubelet",
   "policies",
   "rollouts",
   "secretStore",
@@ -34,12 +35,9 @@ const withoutNode = suites(
 )
 
 /** What mostly waits, for crash loops, lost kubelets and reboots, comes first: beside it there is room for the other lane. */
-const waiting = suites("node", "kubernetes", "playedKubelet", "crashLoop")
-/**
- * What keeps the machine busy comes last, when the other lane has ended: thirty pods that start want it for themselves. The two
- * cannot stand beside each other on two nodes: the edge of each has the environments' one public address.
- */
-const busy = suites("deployment", "components")
+const waiting = suites("node", "kubernetes", "crashLoop")
+/** What keeps the machine busy comes last, when the other lane has ended: thirty pods that start want it for themselves. */
+const busy = suites("deployment")
 
 /** Every suite that is told where it belongs. */
 export const namedSuites: ReadonlyArray<string> = [...withoutNode, ...waiting, ...busy]

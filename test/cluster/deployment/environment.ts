@@ -22,19 +22,22 @@ export const applyClusterObjects = async (cluster: Cluster): Promise<void> => {
   await apply(cluster, await clusterObjects(cluster))
 }
 
+/** An environment's claims, each with the user whose volume it is. */
+const claims = [
+  ...["gateway-db", "logging-db", "data-db"].map((name) => ({ claim: `data-${name}-0`, user: 10_070 })),
+  { claim: "admin-backups", user: 65_532 },
+  // Of the optional components.
+  { claim: "database-backups", user: 65_532 },
+  { claim: "data-secret-store-0", user: 65_531 }
+]
+
 /** Where the volume of a claim lies on this machine. */
 export const volumeFolder = (cluster: Pick<Cluster, "folder">, environment: Environment, claim: string): string =>
   join(cluster.folder, "volumes", `${environment}-${claim}`)
 
 /** Folders of the machine as volumes, where k3s' provisioner would make them: that one is not part of the tests' node. */
 const volumes = (cluster: Cluster, environment: Environment) =>
-  [
-    ...["gateway-db", "logging-db", "data-db"].map((name) => ({ claim: `data-${name}-0`, user: 10_070 })),
-    { claim: "admin-backups", user: 65_532 },
-    // Of the optional components.
-    { claim: "database-backups", user: 65_532 },
-    { claim: "data-secret-store-0", user: 65_531 }
-  ]
+  claims
     .map(({ claim, user }) => {
       const name = `${environment}-${claim}`
       const path = volumeFolder(cluster, environment, claim)
@@ -120,9 +123,11 @@ const complete = ({ metadata, spec, status }: Workload) =>
 const incomplete = (workloads: Iterable<Workload>): ReadonlyArray<string> =>
   [...workloads].filter((workload) => !complete(workload)).map(({ metadata }) => metadata.name)
 
+const namespacesOf = (environment: Environment) => [environment, `${environment}-monitoring`]
+
 /** Where the API server lists the workloads of an environment. */
 const workloadPaths = (environment: Environment): ReadonlyArray<string> =>
-  [environment, `${environment}-monitoring`].flatMap((namespace) =>
+  namespacesOf(environment).flatMap((namespace) =>
     ["deployments", "statefulsets"].map((kind) => `/apis/apps/v1/namespaces/${namespace}/${kind}`)
   )
 
@@ -258,15 +263,24 @@ export const applyAgain = async (cluster: Cluster, overlay: string) => {
   return { before, after: await versions(cluster, overlay) }
 }
 
-const around = [...["prod", "nightly", "dev"].flatMap((name) => [name, `${name}-monitoring`]), "edge", "sso"]
+const everyone: ReadonlyArray<Environment> = ["prod", "nightly", "dev"]
+/** Of the edge and of the identity provider. */
+const around = ["edge", "sso"]
 
-/** Takes away every environment that is there; returns when it is gone. What is the cluster's stays, as it says nothing of other namespaces. */
-export const removeEnvironments = async (cluster: Cluster): Promise<void> => {
+/**
+ * Takes away the environments that are there, and with the last of them what is around them; returns when it is gone. What is
+ * the cluster's stays, as it says nothing of other namespaces.
+ */
+export const removeEnvironments = async (
+  cluster: Cluster,
+  environments: ReadonlyArray<Environment> = everyone
+): Promise<void> => {
   const named = async (path: string) =>
     (await cluster.read<{ readonly items: ReadonlyArray<KubernetesObject> }>(path)).items.map(
       ({ metadata }) => metadata.name
     )
-  const there = (await named("/api/v1/namespaces")).filter((name) => around.includes(name))
+  const going = [...environments.flatMap(namespacesOf), ...(environments === everyone ? around : [])]
+  const there = (await named("/api/v1/namespaces")).filter((name) => going.includes(name))
   if (there.length > 0) {
     await cluster.kubectl(["delete", "namespace", ...there, "--ignore-not-found", "--wait=false"])
     // Their graceful ends would take minutes, and nobody is served any more.
@@ -275,7 +289,11 @@ export const removeEnvironments = async (cluster: Cluster): Promise<void> => {
     )
     await cluster.kubectl(["wait", "--for=delete", "--timeout=60s", ...there.map((name) => `namespace/${name}`)])
   }
-  const volumes = (await named("/api/v1/persistentvolumes")).filter((name) => /^(?:prod|nightly|dev)-/u.test(name))
+  const volumes = (await named("/api/v1/persistentvolumes")).filter((name) =>
+    environments.some((environment) => name.startsWith(`${environment}-`))
+  )
   if (volumes.length > 0) await cluster.kubectl(["delete", "persistentvolume", ...volumes, "--wait=false"])
-  rmSync(join(cluster.folder, "volumes"), { recursive: true, force: true })
+  for (const environment of environments) {
+    for (const { claim } of claims) rmSync(volumeFolder(cluster, environment, claim), { recursive: true, force: true })
+  }
 }

@@ -1,72 +1,66 @@
-/** The optional components as real pods, added as their documents tell: a secret store, backups, a service of one's own; must apply nothing but what is shipped and told. */
-import { afterAll, beforeAll, expect } from "bun:test"
+/** The optional components as real pods, added to an environment as their documents tell: a secret store, backups, a service of one's own. A part of deployment.cluster.test.ts, as that has such an environment. */
+import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { BackupList, Job, JobDetail } from "#shared/api/scheduler.ts"
 import { Schema } from "effect"
+import type { Cluster } from "#test/cluster/cluster.ts"
 import { addComponents, type Components } from "#test/cluster/deployment/components.ts"
-import { type Deployed, deploy } from "#test/cluster/deployment/deployed.ts"
+import type { Deployed } from "#test/cluster/deployment/deployed.ts"
 import { allReady, originOf, restarts, runStrangers, volumeFolder } from "#test/cluster/deployment/environment.ts"
-import { differences } from "#test/cluster/deployment/manifests.ts"
+import { differences, type Environment } from "#test/cluster/deployment/manifests.ts"
 import { peopleOf } from "#test/cluster/deployment/people.ts"
-import { deploymentObstacle } from "#test/cluster/deployment/postgresImage.ts"
 import { podsOf, reached } from "#test/cluster/deployment/reach.ts"
 import { eventually, Hopeless } from "#test/shared/until.ts"
-import { testCluster } from "#test/cluster/launch.ts"
 import { endpointsOf, matrixOf, policiesOf } from "#test/manifests/reachability.ts"
 import { objectsOf } from "#test/manifests/render.ts"
 import { logIn, type Person } from "#test/scenarios/story.ts"
-import { skipUnless } from "#test/shared/skip.ts"
-
-const cluster = await testCluster()
-const reason = cluster.tier === "node" ? deploymentObstacle() : "only a node has real pods"
-const { describe, test } = skipUnless(reason === undefined, reason ?? "")
-const environment = "dev"
-const origin = originOf(environment)
 
 const decodeBackups = Schema.decodeUnknownSync(BackupList)
 const decodeJob = Schema.decodeUnknownSync(Job)
 const decodeDetail = Schema.decodeUnknownSync(JobDetail)
 
-const superuser = (database: "gateway" | "logging" | "data", sql: string) =>
-  cluster.kubectl(
-    [
-      "-n",
-      environment,
-      "exec",
-      "-i",
-      `${database}-db-0`,
-      "--",
-      "psql",
-      "--username=postgres",
-      `--dbname=${database}`,
-      "-Atq"
-    ],
-    { stdin: sql }
-  )
+/** The tests of what is added to `environment`, which stands in what `standing` gives when they begin. */
+export const testComponents = (cluster: Cluster, environment: Environment, standing: () => Deployed): void => {
+  const origin = originOf(environment)
 
-/** The one pod of a workload that is not on its way out. */
-const podOf = async (name: string) => {
-  const { items } = await cluster.read<{
-    readonly items: ReadonlyArray<{
-      readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string }
-      readonly status: { readonly podIP?: string }
-    }>
-  }>(`/api/v1/namespaces/${environment}/pods?labelSelector=app.kubernetes.io/name=${name}`)
-  const [pod, ...more] = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
-  if (pod === undefined || more.length > 0) throw new Error(`${items.length} pods of ${name}`)
-  return pod
-}
+  const superuser = (database: "gateway" | "logging" | "data", sql: string) =>
+    cluster.kubectl(
+      [
+        "-n",
+        environment,
+        "exec",
+        "-i",
+        `${database}-db-0`,
+        "--",
+        "psql",
+        "--username=postgres",
+        `--dbname=${database}`,
+        "-Atq"
+      ],
+      { stdin: sql }
+    )
 
-describe("the optional components on a real node", () => {
+  /** The one pod of a workload that is not on its way out. */
+  const podOf = async (name: string) => {
+    const { items } = await cluster.read<{
+      readonly items: ReadonlyArray<{
+        readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string }
+        readonly status: { readonly podIP?: string }
+      }>
+    }>(`/api/v1/namespaces/${environment}/pods?labelSelector=app.kubernetes.io/name=${name}`)
+    const [pod, ...more] = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+    if (pod === undefined || more.length > 0) throw new Error(`${items.length} pods of ${name}`)
+    return pod
+  }
+
   let deployed: Deployed
   let components: Components
   let owner: Person
   let viewer: Person
 
   beforeAll(async () => {
-    deployed = await deploy(cluster, [environment])
-    await allReady(cluster, environment)
+    deployed = standing()
     components = await addComponents(cluster, deployed, environment)
     await allReady(cluster, environment)
     owner = await peopleOf(origin, deployed.way, environment, ["viewer"])
@@ -74,7 +68,6 @@ describe("the optional components on a real node", () => {
   }, 400_000)
   afterAll(async () => {
     await components?.remove()
-    await deployed?.stop()
   }, 120_000)
 
   const status = async (path: string, person?: Person) => {
@@ -249,4 +242,4 @@ describe("the optional components on a real node", () => {
     expect(items).toHaveLength(before + 1)
     expect(items[0]).toMatchObject({ database: "data", jobId: id, state: "made" })
   }, 240_000)
-})
+}
