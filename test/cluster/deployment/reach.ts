@@ -68,7 +68,7 @@ done`
 }
 
 /** Pods that try at a time. Each is a process, which mostly waits: what a policy swallows takes all of a probe's patience. */
-const together = 20
+const together = 48
 
 /** Every connection that is made, as the matrix writes it: `<source> -> <target> <port>/TCP`. */
 export const reached = async (
