@@ -106,8 +106,6 @@ const makeIngest = (limits: Limits) =>
       const good: Array<string> = []
       for (const { json, line, reason } of rows) {
         if (json === undefined) rejects.add(line, reason ?? "not a row")
-        // NUL cannot be stored as text, and one in a batch would fail all of it.
-        else if (json.includes("\\u0000")) rejects.add(line, "contains a NUL character")
         else good.push(`{"line":${line},"content":${json}}`)
       }
       if (good.length === 0) return

@@ -3,6 +3,7 @@ import { createHash, type Hash } from "node:crypto"
 import { pipeline, Readable } from "node:stream"
 import { parse } from "csv-parse"
 import { MalformedRequest, PayloadTooLarge } from "#shared/domain/errors.ts"
+import { parseJson } from "#shared/json.ts"
 
 /** One row: JSON text of an object, from CSV with text values; or why it is none. */
 export interface SourceRow {
@@ -88,6 +89,9 @@ const csvRows = async function* (
       }
       if (record.length !== header.length) {
         rows.push({ line, json: undefined, reason: `${record.length} fields where the header has ${header.length}` })
+      } else if (record.some((value) => value?.includes("\0"))) {
+        // It cannot be stored as text, and one in a batch would fail all of it.
+        rows.push({ line, json: undefined, reason: "the line contains a NUL character" })
       } else {
         const entries = header.map((name, index) => [name, record[index] ?? null])
         rows.push({ line, json: JSON.stringify(Object.fromEntries(entries)), reason: undefined })
@@ -121,14 +125,15 @@ const ndjsonRows = async function* (
     line++
     if (content.trim() === "") return undefined
     try {
-      const value: unknown = JSON.parse(content)
+      const value = parseJson(content, "the line")
       if (typeof value === "object" && value !== null && !Array.isArray(value)) {
         for (const name in value) names.add(name)
         return { line, json: content, reason: undefined }
       }
-      return { line, json: undefined, reason: "not an object" }
-    } catch {
-      return { line, json: undefined, reason: "not JSON" }
+      return { line, json: undefined, reason: "the line is not an object" }
+    } catch (error) {
+      if (!(error instanceof MalformedRequest)) throw error
+      return { line, json: undefined, reason: error.detail }
     }
   }
   const push = (content: string) => {

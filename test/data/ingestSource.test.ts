@@ -42,9 +42,36 @@ test("the columns of NDJSON are the keys of all its rows, and its digest is of a
   expect(rows.map(({ line, reason }) => [line, reason])).toEqual([
     [1, undefined],
     [3, undefined],
-    [4, "not JSON"],
-    [5, "not an object"],
+    [4, "the line is not valid JSON"],
+    [5, "the line is not an object"],
     [6, undefined]
   ])
   expect(digest).toBe(new Bun.CryptoHasher("sha256").update(text).digest("hex"))
+})
+
+test("security: a line that others would read otherwise is refused alone, with what is wrong with it", async () => {
+  const deep = `{"a":${"[".repeat(100)}${"]".repeat(100)}}`
+  const { rows } = await read(
+    `{"a":1,"a":2}\n{"a":{"b":1,"b":2}}\n{"a":"\\u0000"}\n{"a":"\\ud800"}\n${deep}\n{"a":"b:c"}\n`,
+    "ndjson"
+  )
+  expect(rows.map(({ line, reason }) => [line, reason])).toEqual([
+    [1, "the line names a key of an object twice"],
+    [2, "the line names a key of an object twice"],
+    [3, "the line contains a NUL character"],
+    [4, "the line contains half of a character"],
+    [5, "the line nests deeper than 64 levels"],
+    [6, undefined]
+  ])
+  // What only looks like one of them is text.
+  const escaped = String.raw`{"a":"\\u0000 \\ud800 \ud83d\ude00"}`
+  expect((await read(escaped, "ndjson")).rows).toMatchObject([{ json: escaped }])
+  const csv = await read(
+    String.raw`a
+\u0000
+`,
+    "csv"
+  )
+  expect(csv.rows).toMatchObject([{ reason: undefined }])
+  expect((await read("a,b\n1,x\0y\n", "csv")).rows).toMatchObject([{ reason: "the line contains a NUL character" }])
 })

@@ -179,7 +179,7 @@ describe("a JSON body", () => {
       )
     expect(await problem(ask(nested(10_000)))).toMatchObject({
       status: 400,
-      detail: "the JSON nests deeper than 64 levels"
+      detail: "the body nests deeper than 64 levels"
     })
     expect(await problem(ask("[".repeat(10_000)))).toMatchObject({ status: 400 })
     expect(await problem(ask('{"a":'.repeat(10_000)))).toMatchObject({ status: 400 })

@@ -22,6 +22,7 @@ describe("JSON text", () => {
       '{"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]}',
       '{"a:b":"c:\\"d\\":e","\\\\":":","":1}',
       '{"__proto__":{"x":1},"constructor":2,"toString":3}',
+      '{"\\ud83d\\ude00":"\\uD83D\\uDE00","x":"\\\\ud800 \\\\u0000"}',
       '{ "a" : 1 , "A" : 2 , "10" : 3, "1" : 4 }',
       '[[{"url":"https://x:1/y"}],{"t":"12:30:00"},1e3,true]'
     ]) {
@@ -40,14 +41,17 @@ describe("JSON text", () => {
       '[{"a":":"},{"b":1,"b":{"c":1}}]',
       '{"a":{"b":1},"a":{}}'
     ]) {
-      expect([text, outcome(text)]).toEqual([text, expect.stringContaining("a key stands twice in one object")])
+      expect([text, outcome(text)]).toEqual([text, expect.stringContaining("the body names a key of an object twice")])
     }
   })
 
-  test("that is none, too deep or holds NUL is refused with other words", () => {
+  test("that is none, too deep or holds NUL or half of a character is refused with other words", () => {
     expect(outcome('{"a":1,}')).toContain("not valid JSON")
     expect(outcome("{a:1}")).toContain("not valid JSON")
     expect(outcome(`${"[".repeat(65)}${"]".repeat(65)}`)).toContain("deeper than 64")
     expect(outcome('{"a":"\\u0000"}')).toContain("NUL")
+    for (const half of ['{"a":"\\ud800"}', '["\\uDC00\\ud800"]', '{"\\ud83d":1}', '[{"a":["x\\ud83d"]}]']) {
+      expect([half, outcome(half)]).toEqual([half, expect.stringContaining("half of a character")])
+    }
   })
 })
