@@ -101,6 +101,17 @@ describe("crash_loop", () => {
     expect(watching().look(0, 120, () => seen({ pods })).findings).toEqual([])
   })
 
+  test("does not begin with a death after a long good run, however often it was restarted before", () => {
+    const old = {
+      terminated: { exitCode: 1, reason: "Error", finishedAt: new Date(start - minutes(300)).toISOString() }
+    }
+    const { look } = watching()
+    look(0, 5, () => seen({ pods: [failingPod(1, dead(5, start, { lastState: old }), { uid: "web-x" })] }))
+    look(10, 535, () => seen({ pods: [failingPod(1, between(6, start), { uid: "web-x" })] }))
+    const again = () => seen({ pods: [failingPod(1, dead(6, start + seconds(540)), { uid: "web-x" })] })
+    expect(look(540, 550, again).findings).toEqual([])
+  })
+
   test("does not begin with a crash of before the watch", () => {
     const up = () => seen({ pods: [failingPod(1, between(5, start - seconds(200)), { uid: "web-x" })] })
     expect(watching().look(0, 300, up).findings).toEqual([])
