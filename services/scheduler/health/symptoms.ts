@@ -32,23 +32,20 @@ const failed = (end: End): boolean => end.exitCode !== 0 || end.reason === "OOMK
 /** When the container before this one ended. */
 const finished = (status: ContainerStatus): number | undefined => timeOf(status.lastState?.terminated)
 
-/** Whether the container before this one ended within the last `window`. */
-const endedLately = (status: ContainerStatus, now: number, window: number): boolean =>
-  now - (finished(status) ?? Number.NEGATIVE_INFINITY) < window
-
 /** A container that died with an error within the last `window` and was started again. */
 const betweenCrashes = (status: ContainerStatus, now: number, window: number): boolean => {
   const last = status.lastState?.terminated
-  return last !== undefined && failed(last) && endedLately(status, now, window)
+  return last !== undefined && failed(last) && now - (timeOf(last) ?? 0) < window
 }
 
 /**
- * Down again within the last `window`. A kubelet gives the word CrashLoopBackOff at its next look at the pod, which may be as
- * late as the next start: until then the container is only dead. An init container that has succeeded is done.
+ * Down for the second time within `window`. A kubelet gives the word CrashLoopBackOff at its next look at the pod, which may be
+ * as late as the next start: until then the container is only dead. An init container that has succeeded is done.
  */
-const isDeadAgain = (status: ContainerStatus & { readonly init: boolean }, now: number, window: number): boolean => {
+const isDeadAgain = (status: ContainerStatus & { readonly init: boolean }, window: number): boolean => {
   const end = status.state?.terminated
-  return end !== undefined && (failed(end) || !status.init) && endedLately(status, now, window)
+  if (end === undefined || (status.init && !failed(end))) return false
+  return (timeOf(end) ?? 0) - (finished(status) ?? Number.NEGATIVE_INFINITY) < window
 }
 
 const ofContainer = (
@@ -65,7 +62,7 @@ const ofContainer = (
   if (configs.has(waiting)) return { ...base, class: "config_error", reason: waiting, acute: true }
   // A pod that is not restarted for ever ends by itself; its owner's rule (Job, CronJob) is another.
   if (pod.restartPolicy !== "Always" && !status.init) return undefined
-  const acute = waiting === "CrashLoopBackOff" || isDeadAgain(status, now, thresholds.window)
+  const acute = waiting === "CrashLoopBackOff" || isDeadAgain(status, thresholds.window)
   if (!acute && !betweenCrashes(status, now, thresholds.window)) return undefined
   const oom = last?.reason === "OOMKilled"
   return {

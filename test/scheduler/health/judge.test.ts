@@ -85,6 +85,14 @@ describe("crash_loop", () => {
     expect(look(60, 85, picture).findings).toMatchObject([{ class: "crash_loop", exitCode: 3, restarts: 5 }])
   })
 
+  test("is seen to the end of the longest back-off", () => {
+    const { look } = watching()
+    const before = { terminated: { exitCode: 3, reason: "Error", finishedAt: new Date(start).toISOString() } }
+    const down = () =>
+      seen({ pods: [failingPod(1, dead(9, start + seconds(330), { lastState: before }), { uid: "web-x" })] })
+    expect(look(330, 625, down).findings).toHaveLength(1)
+  })
+
   test("is seen where every look finds the container running again", () => {
     const { look } = watching()
     const again = (restarts: number, died: number) => () =>
