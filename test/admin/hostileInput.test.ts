@@ -13,11 +13,10 @@ const filters = ["action=pause", "action=undo", "state=succeeded", "state=intend
 const listed = () => Promise.all(filters.map(async (query) => (await admin.ask(`/admin/actions?${query}`)).status))
 
 describe("security: text that Postgres cannot look into", () => {
-  test("half a character in a reason spoils no later query of the record", async () => {
+  test("half a character is refused", async () => {
     const body = '{"kind": "Deployment", "name": "web", "reason": "because \\ud800 of it"}'
     const paused = await admin.ask("/admin/ns/dev/pause", { body })
-    expect([paused.status, paused.body["reason"]]).toEqual([202, "because \ufffd of it"])
-    await admin.ask("/admin/ns/dev/resume", { body })
+    expect([paused.status, paused.body["code"]]).toEqual([400, "malformed_request"])
     expect(await listed()).toEqual([200, 200, 200, 200])
   })
 

@@ -112,8 +112,7 @@ describe("POST /jobs/cancel", () => {
     ["an unknown field", { filter: { id: "1" } }, "/filter/id"],
     ["a state that has ended", { filter: { state: "failed" } }, "/filter/state"],
     ["a time that is none", { filter: { since: "yesterday" } }, "/filter/since"],
-    ["a target that is no text of a line", { filter: { target: "a\nb" } }, "/filter/target"],
-    ["half a pair", { filter: { target: "\ud800" } }, "/filter/target"]
+    ["a target that is no text of a line", { filter: { target: "a\nb" } }, "/filter/target"]
   ]
   for (const [what, body, pointer] of refused) {
     test(`${what} is 400 with its place, for the preview too`, async () => {
