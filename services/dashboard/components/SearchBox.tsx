@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks"
 import { setQuery, useLocation } from "../router.ts"
 import { Icon } from "./Icon.tsx"
+import { Options } from "./Options.tsx"
 
 /** Milliseconds after the last key before the search is asked. */
 const settle = 200
@@ -52,11 +53,7 @@ export const FilterSelect = <A extends string>({ label, name, options }: SelectP
     <label class="filter">
       <span class="visually-hidden">{label}</span>
       <select value={value} onChange={(event) => setQuery(name, event.currentTarget.value)}>
-        {options.map(([option, text]) => (
-          <option key={option} value={option}>
-            {text}
-          </option>
-        ))}
+        <Options of={options} />
       </select>
     </label>
   )

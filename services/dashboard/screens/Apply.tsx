@@ -9,6 +9,7 @@ import { ClusterBanner } from "../components/ClusterBanner.tsx"
 import { GatedButtons } from "../components/Gated.tsx"
 import { Icon } from "../components/Icon.tsx"
 import { Failed, Loading, Message } from "../components/Messages.tsx"
+import { Options } from "../components/Options.tsx"
 import { Guarded, ScreenHead } from "../components/ScreenHead.tsx"
 import type { ScreenProps } from "../pages.ts"
 import { mayI } from "../rights.ts"
@@ -115,11 +116,7 @@ const Planner = ({ me, namespace, onNamespace, rules }: PlannerProps) => {
               value={namespace}
               onChange={(event) => begin(() => onNamespace(event.currentTarget.value))}
             >
-              {rules.namespaces.map((one) => (
-                <option key={one.namespace} value={one.namespace}>
-                  {one.namespace}
-                </option>
-              ))}
+              <Options of={rules.namespaces.map(({ namespace }) => namespace)} />
             </select>
           </label>
           <input

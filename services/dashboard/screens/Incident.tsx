@@ -9,6 +9,7 @@ import { EvidenceView } from "../components/EvidenceView.tsx"
 import { type GatedAction, GatedButtons } from "../components/Gated.tsx"
 import { Link } from "../components/Link.tsx"
 import { Failed, Loading, Message } from "../components/Messages.tsx"
+import { Options } from "../components/Options.tsx"
 import { Guarded, ScreenHead } from "../components/ScreenHead.tsx"
 import { StatusBanner } from "../components/StatusBanner.tsx"
 import { Time } from "../components/Table.tsx"
@@ -151,11 +152,7 @@ const Content = ({ id, me }: { readonly me: Me; readonly id: string }) => {
           <div class="field">
             <label for={length}>How long</label>
             <select id={length} value={hours} onChange={(event) => setHours(Number(event.currentTarget.value))}>
-              {lengths.map(([value, text]) => (
-                <option key={value} value={value}>
-                  {text}
-                </option>
-              ))}
+              <Options of={lengths} />
             </select>
           </div>
         </ActDialog>

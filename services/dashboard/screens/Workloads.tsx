@@ -3,6 +3,7 @@ import type { Workload } from "#shared/api/admin.ts"
 import { Badge, HealthBadge, NamespaceTag } from "../components/Badge.tsx"
 import { ClusterBanner, isOld } from "../components/ClusterBanner.tsx"
 import { Icon } from "../components/Icon.tsx"
+import { Images } from "../components/Images.tsx"
 import { Link } from "../components/Link.tsx"
 import { Loading, Message } from "../components/Messages.tsx"
 import { Guarded, ScreenHead } from "../components/ScreenHead.tsx"
@@ -15,7 +16,7 @@ import { mayI } from "../rights.ts"
 import { setQuery, useLocation } from "../router.ts"
 import { useCluster } from "../useCluster.ts"
 import { useNow } from "../useLoaded.ts"
-import { age, healthOrder, healthTones, kinds, shortImage } from "../words.ts"
+import { age, healthOrder, healthTones, kinds } from "../words.ts"
 import { countHealth, type Filter, select, workloadPath } from "./workloads/select.ts"
 
 export const Workloads = ({ me }: ScreenProps) => (
@@ -83,15 +84,7 @@ const columns = (now: number, several: boolean): ReadonlyArray<Column<Workload>>
   },
   {
     title: "Image",
-    cell: ({ images }) => (
-      <span class="images">
-        {images.map((image) => (
-          <code key={image} title={image}>
-            {shortImage(image)}
-          </code>
-        ))}
-      </span>
-    )
+    cell: ({ images }) => <Images images={images} />
   },
   {
     title: "Last change",

@@ -3,6 +3,7 @@ import { useId, useState } from "preact/hooks"
 import type { UserWithGrants } from "#shared/api/auth.ts"
 import { api } from "../../api.ts"
 import { Dialog, ErrorLine, useAction } from "../../components/Dialog.tsx"
+import { Options } from "../../components/Options.tsx"
 import { fullTime } from "../../format.ts"
 import type { RoleBook } from "../Access.tsx"
 
@@ -58,11 +59,7 @@ export const NewGrant = ({ book, environment, onAdded, onClose, user }: NewGrant
               <option value="" disabled>
                 Choose a role
               </option>
-              {(book.roles ?? []).map(({ name }) => (
-                <option key={name} value={name}>
-                  {name}
-                </option>
-              ))}
+              <Options of={(book.roles ?? []).map(({ name }) => name)} />
             </select>
             <p class="hint">{book.error ?? chosen?.description ?? "\u00a0"}</p>
           </div>
@@ -77,11 +74,7 @@ export const NewGrant = ({ book, environment, onAdded, onClose, user }: NewGrant
             <div class="field">
               <label for={ids.length}>How long</label>
               <select id={ids.length} value={length} onChange={(event) => setLength(Number(event.currentTarget.value))}>
-                {hours.map(([value, text]) => (
-                  <option key={value} value={value}>
-                    {text}
-                  </option>
-                ))}
+                <Options of={hours} />
               </select>
             </div>
           </div>

@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact"
 import { useId, useState } from "preact/hooks"
 import type { ScheduleInput, ScheduleView, SlotPreview } from "#shared/api/scheduler.ts"
 import { Dialog, ErrorLine, useAction } from "../../components/Dialog.tsx"
+import { Options } from "../../components/Options.tsx"
 import { Segmented } from "../../components/Segmented.tsx"
 import { fullTime } from "../../format.ts"
 import { jobsApi } from "../../jobsApi.ts"
@@ -203,11 +204,7 @@ export const ScheduleEditor = ({ onClose, onSaved, schedule, taken }: ScheduleEd
                   <option value="" disabled>
                     Choose a kind
                   </option>
-                  {(kinds.value?.items ?? (kind === "" ? [] : [{ kind, description: "" }])).map((one) => (
-                    <option key={one.kind} value={one.kind}>
-                      {one.kind}
-                    </option>
-                  ))}
+                  <Options of={kinds.value?.items.map((one) => one.kind) ?? (kind === "" ? [] : [kind])} />
                 </select>
                 <p class="hint">
                   {kinds.error ?? kinds.value?.items.find((one) => one.kind === kind)?.description ?? "\u00a0"}
@@ -243,11 +240,7 @@ export const ScheduleEditor = ({ onClose, onSaved, schedule, taken }: ScheduleEd
                   value={overlap}
                   onChange={(event) => setOverlap(event.currentTarget.value as typeof overlap)}
                 >
-                  {overlaps.map(([value, text]) => (
-                    <option key={value} value={value}>
-                      {text}
-                    </option>
-                  ))}
+                  <Options of={overlaps} />
                 </select>
               )}
             </Field>
@@ -258,11 +251,7 @@ export const ScheduleEditor = ({ onClose, onSaved, schedule, taken }: ScheduleEd
                   value={missed}
                   onChange={(event) => setMissed(event.currentTarget.value as typeof missed)}
                 >
-                  {missedRules.map(([value, text]) => (
-                    <option key={value} value={value}>
-                      {text}
-                    </option>
-                  ))}
+                  <Options of={missedRules} />
                 </select>
               )}
             </Field>

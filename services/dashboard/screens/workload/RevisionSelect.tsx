@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact"
 import { useId } from "preact/hooks"
 import type { Revision } from "#shared/api/admin.ts"
+import { Options } from "../../components/Options.tsx"
 import { shortImage } from "../../words.ts"
 
 interface RevisionSelectProps {
@@ -32,11 +33,7 @@ export const RevisionSelect = ({ children, items, label, onChange, value }: Revi
       <label for={id}>{label}</label>
       <select id={id} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
         {children}
-        {items.toReversed().map((one) => (
-          <option key={one.uid} value={String(one.revision)}>
-            {textOf(one)}
-          </option>
-        ))}
+        <Options of={items.toReversed().map((one) => [one.revision, textOf(one)])} />
       </select>
     </div>
   )

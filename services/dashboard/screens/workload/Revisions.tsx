@@ -4,11 +4,12 @@ import type { Action, Revision, Workload } from "#shared/api/admin.ts"
 import type { Me } from "#shared/api/auth.ts"
 import { adminApi } from "../../adminApi.ts"
 import { Badge } from "../../components/Badge.tsx"
+import { Images } from "../../components/Images.tsx"
 import { Failed, Loading, Message } from "../../components/Messages.tsx"
 import { Table, Time } from "../../components/Table.tsx"
 import type { Rules } from "../../useCapabilities.ts"
 import { useLoaded } from "../../useLoaded.ts"
-import { shortImage, type Tone } from "../../words.ts"
+import type { Tone } from "../../words.ts"
 import { DiffDialog } from "./DiffDialog.tsx"
 import { mayUndo } from "./allowances.ts"
 import { UndoDialog } from "./UndoDialog.tsx"
@@ -93,15 +94,7 @@ export const Revisions = ({ me, onDone, rules, version, workload }: RevisionsPro
           },
           {
             title: "Images",
-            cell: ({ images }) => (
-              <span class="images">
-                {images.map((image) => (
-                  <code key={image} title={image}>
-                    {shortImage(image)}
-                  </code>
-                ))}
-              </span>
-            )
+            cell: ({ images }) => <Images images={images} />
           },
           {
             title: "Health",
