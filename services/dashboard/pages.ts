@@ -1,15 +1,8 @@
 /** Every page there is: its address, its place in the navigation, who sees it, and where its screen is; screens load when first shown. */
-import type { ComponentType } from "preact"
 import type { Me } from "#shared/api/auth.ts"
 import type { NavItem } from "./components/Sidebar.tsx"
 import { mayI } from "./rights.ts"
-
-export interface ScreenProps {
-  readonly me: Me
-  /** What the address names, by the pattern's names. */
-  readonly params: Readonly<Record<string, string>>
-}
-export type Screen = ComponentType<ScreenProps>
+import type { Screen, ScreenProps } from "./screen.ts"
 
 export interface Page {
   /** Segments that begin with a colon name a part of the address. */

@@ -1,6 +1,7 @@
 /** Brings a screen's code when it is first shown, and says so when that fails; must know no screen. */
 import { useEffect, useLayoutEffect, useState } from "preact/hooks"
-import type { Page, Screen, ScreenProps } from "../pages.ts"
+import type { Page } from "../pages.ts"
+import type { Screen, ScreenProps } from "../screen.ts"
 import { Failed, Loading } from "./Messages.tsx"
 
 const loaded = new Map<Page["load"], Screen>()

@@ -1,35 +1,12 @@
 /** Who may do what: users with their grants, and roles with their rights; must offer a change only to those who may make it. */
-import { useCallback, useEffect, useState } from "preact/hooks"
-import type { Me, Role } from "#shared/api/auth.ts"
-import { api } from "../api.ts"
+import type { Me } from "#shared/api/auth.ts"
 import { Link } from "../components/Link.tsx"
 import { NotAllowed } from "../components/Messages.tsx"
 import { mayI } from "../rights.ts"
 import { useLocation } from "../router.ts"
 import { Roles } from "./access/Roles.tsx"
+import { useRoleBook } from "./access/useRoleBook.ts"
 import { Users } from "./access/Users.tsx"
-
-/** The roles as far as they are known; an error is told where they are needed. */
-export interface RoleBook {
-  readonly roles: ReadonlyArray<Role> | undefined
-  readonly error: string | undefined
-  readonly reload: () => Promise<void>
-}
-
-const useRoles = (): RoleBook => {
-  const [roles, setRoles] = useState<ReadonlyArray<Role>>()
-  const [error, setError] = useState<string>()
-  const reload = useCallback(async () => {
-    try {
-      setRoles((await api.roles()).items)
-      setError(undefined)
-    } catch (cause) {
-      setError(cause instanceof Error ? cause.message : "The roles could not be loaded.")
-    }
-  }, [])
-  useEffect(() => void reload(), [])
-  return { roles, error, reload }
-}
 
 export const Access = ({ me }: { readonly me: Me }) =>
   mayI(me, "auth", "read") ? (
@@ -46,7 +23,7 @@ export const Access = ({ me }: { readonly me: Me }) =>
 const Content = ({ me }: { readonly me: Me }) => {
   const { query } = useLocation()
   const view = query.get("view") === "roles" ? "roles" : "users"
-  const book = useRoles()
+  const book = useRoleBook()
   const mayWrite = mayI(me, "auth", "write")
   return (
     <>

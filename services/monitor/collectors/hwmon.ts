@@ -3,22 +3,7 @@ import { basename, dirname } from "node:path"
 import type { Family } from "../family.ts"
 import { type HostFiles, NoData } from "../files.ts"
 import type { Collector } from "./collector.ts"
-import { familiesOfChip, sensorTypes } from "./hwmonNames.ts"
-
-/** One sensor: its files by what follows `temp1_`; the file `temp1` itself is "". */
-export interface Sensor {
-  /** `temp1`, `fan2`. */
-  readonly name: string
-  readonly type: string
-  readonly values: ReadonlyMap<string, string>
-}
-
-export interface Chip {
-  /** Unique and the same after a restart, as far as the hardware allows. */
-  readonly chip: string
-  readonly chipName: string
-  readonly sensors: ReadonlyArray<Sensor>
-}
+import { type Chip, familiesOfChip, type Sensor, sensorTypes } from "./hwmonNames.ts"
 
 const root = "class/hwmon"
 

@@ -1,6 +1,20 @@
 /** node_exporter's names and units for the files of hwmon sensors (Documentation/hwmon/sysfs-interface); pure. */
 import { counter, type Family, gauge, sample } from "../family.ts"
-import type { Chip, Sensor } from "./hwmon.ts"
+
+/** One sensor: its files by what follows `temp1_`; the file `temp1` itself is "". */
+export interface Sensor {
+  /** `temp1`, `fan2`. */
+  readonly name: string
+  readonly type: string
+  readonly values: ReadonlyMap<string, string>
+}
+
+export interface Chip {
+  /** Unique and the same after a restart, as far as the hardware allows. */
+  readonly chip: string
+  readonly chipName: string
+  readonly sensors: ReadonlyArray<Sensor>
+}
 
 export const sensorTypes: ReadonlySet<string> = new Set([
   "vrm",

@@ -4,6 +4,7 @@ import { Action, type Actor, Evidence, Proposal } from "#shared/api/admin.ts"
 import { Incident, IncidentChain, type RemedyState } from "#shared/api/scheduler.ts"
 import type { Unavailable } from "#shared/domain/errors.ts"
 import { Database, SqlClient } from "#shared/sql.ts"
+import type { Boot } from "./facts.ts"
 import type { Finding } from "./judge.ts"
 
 /** What is to be done about an incident, decided once with its evidence and proposed until admin has it. */
@@ -103,12 +104,6 @@ export interface Recent {
 export interface Spread {
   readonly lately: number
   readonly open: number
-}
-
-/** A node's boot as it was last seen; `changedAt` in milliseconds since the epoch, null if no other came before it. */
-export interface Boot {
-  readonly bootId: string
-  readonly changedAt: number | null
 }
 
 export interface Observed {

@@ -180,6 +180,12 @@ export interface Node {
   readonly pressure: ReadonlyArray<string>
 }
 
+/** A node's boot as it was last seen; `changedAt` in milliseconds since the epoch, null if no other came before it. */
+export interface Boot {
+  readonly bootId: string
+  readonly changedAt: number | null
+}
+
 const millis = (text: string | null | undefined): number | undefined =>
   text === null || text === undefined ? undefined : Date.parse(text)
 

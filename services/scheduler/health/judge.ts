@@ -1,7 +1,6 @@
 /** The health rules: from what is seen over time to confirmed findings, one for each workload, revision and class; pure but for its own memory, must know no store. */
 import type { IncidentClass } from "#shared/api/scheduler.ts"
-import type { Pod } from "./facts.ts"
-import type { Boot } from "./IncidentStore.ts"
+import type { Boot, Pod } from "./facts.ts"
 import { isCalm, restartsOf, type Symptom, symptomsOf } from "./symptoms.ts"
 import type { Thresholds } from "./thresholds.ts"
 import type { RevisionView, View, WorkloadView } from "./view.ts"

@@ -5,7 +5,7 @@ import { api } from "../../api.ts"
 import { Dialog, ErrorLine, useAction } from "../../components/Dialog.tsx"
 import { Options } from "../../components/Options.tsx"
 import { fullTime } from "../../format.ts"
-import type { RoleBook } from "../Access.tsx"
+import type { RoleBook } from "./useRoleBook.ts"
 
 interface NewGrantProps {
   readonly user: UserWithGrants

@@ -6,7 +6,7 @@ import { api } from "../../api.ts"
 import { Confirm } from "../../components/Dialog.tsx"
 import { Icon } from "../../components/Icon.tsx"
 import { Failed, Loading } from "../../components/Messages.tsx"
-import type { RoleBook } from "../Access.tsx"
+import type { RoleBook } from "./useRoleBook.ts"
 import { RoleEditor } from "./RoleEditor.tsx"
 
 interface RolesProps {

@@ -8,7 +8,7 @@ import { Failed, Loading, Message } from "../../components/Messages.tsx"
 import { More, Table, Time } from "../../components/Table.tsx"
 import { setQuery, useLocation } from "../../router.ts"
 import { usePages } from "../../usePages.ts"
-import type { RoleBook } from "../Access.tsx"
+import type { RoleBook } from "./useRoleBook.ts"
 import { GrantChip } from "./GrantChip.tsx"
 import { NewGrant } from "./NewGrant.tsx"
 
