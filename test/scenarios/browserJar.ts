@@ -68,8 +68,9 @@ export const logInAs = async (
 ): Promise<{ readonly jar: Jar; readonly token: string }> => {
   const jar = makeJar(way.fetch)
   const query = `provider=${way.provider ?? "dev"}&login_hint=${user}&return_to=/auth/me`
-  const { response } = await jar.follow(`${origin}/auth/login?${query}`)
-  await response.body?.cancel()
+  const { response, url } = await jar.follow(`${origin}/auth/login?${query}`)
+  const shown = await response.text()
+  if (!response.ok) throw new Error(`${user} is not logged in: ${url.split("?")[0]}: ${response.status} ${shown}`)
   const answer = await jar.visit(`${origin}/auth/token`, {
     method: "POST",
     headers: { origin },

@@ -196,7 +196,10 @@ export const play = async (options: StoryOptions): Promise<Told> => {
   await at("undone")
   const chain = await awaited("the verification", async () => {
     const seen = await chainOf(operator, incident.id)
-    return seen.verification === null ? undefined : seen
+    if (seen.verification !== null) return seen
+    const { incident: found, action, timeline } = seen
+    const told = timeline.map(({ at: when, detail, event }) => `${when} ${event} ${detail}`).join("; ")
+    throw new Error(`${found.remedy}, ${found.advice}; action ${action?.state} ${action?.message}; ${told}`)
   })
   say(`verification: ${chain.verification?.result}: ${chain.verification?.message}`)
   return {
