@@ -22,7 +22,8 @@ import type {
 import { type Prepared, Rollouts } from "./Rollouts.ts"
 import type { Upstream } from "./upstream.ts"
 import type { UpstreamRefused } from "./writeRefusals.ts"
-import { type Caller, type IdempotencyKey, type Ready, refusedBy, type WriteRefusal, Writes } from "./Writes.ts"
+import type { IdempotencyKey } from "./idempotency.ts"
+import { type Caller, type Ready, refusedBy, type WriteRefusal, Writes } from "./Writes.ts"
 import { writtenObject } from "./writtenObject.ts"
 
 /** What is to be done to one workload. */

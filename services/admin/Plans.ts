@@ -22,7 +22,8 @@ import {
   PlanStale,
   type TooManyObjects
 } from "./writeRefusals.ts"
-import { type Caller, type IdempotencyKey, type Made, type Ready, type WriteRefusal, Writes } from "./Writes.ts"
+import type { IdempotencyKey } from "./idempotency.ts"
+import { type Caller, type Made, type Ready, type WriteRefusal, Writes } from "./Writes.ts"
 import { type WrittenObject, writtenObject } from "./writtenObject.ts"
 
 const maxBytes = 1024 * 1024

@@ -7,6 +7,7 @@ import { Target } from "#shared/domain/workload.ts"
 import { Database, SqlClient, type SqlError } from "#shared/sql.ts"
 import type { Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
+import { type IdempotencyKey, keptDays } from "./idempotency.ts"
 
 export interface ProposalFilter {
   readonly namespaces: ReadonlyArray<string>
@@ -39,7 +40,7 @@ export class ProposalStore extends Context.Service<
       filter: ProposalFilter,
       page: { readonly limit: number; readonly cursor?: string | undefined }
     ) => Effect.Effect<Page<Proposal>, InvalidInput | Unavailable>
-    /** Within the caller's transaction, like all that follow but the last. UniqueViolation if one is open already. */
+    /** Within the caller's transaction, like all that follow to `conclude`. UniqueViolation if one is open already. */
     readonly insert: (proposal: Proposal) => Effect.Effect<void, SqlError.SqlError>
     /** The one that is pending, approved or executing for the same workload (by name) and action. */
     readonly open: (of: Open) => Effect.Effect<Proposal | undefined, SqlError.SqlError>
@@ -53,6 +54,19 @@ export class ProposalStore extends Context.Service<
     readonly conclude: (id: string, outcome: Outcome) => Effect.Effect<void, SqlError.SqlError>
     /** Pending ones whose time is over. */
     readonly overdue: Effect.Effect<ReadonlyArray<Proposal>, Unavailable>
+    /** What the caller's key has come to, and the digest of what was asked with it. */
+    readonly ofKey: (
+      caller: string,
+      key: string
+    ) => Effect.Effect<{ readonly proposalId: string; readonly requestHash: string } | undefined, Unavailable>
+    /** Within the caller's transaction, which has seen that the key has come to nothing yet. */
+    readonly keepKey: (
+      caller: string,
+      key: IdempotencyKey,
+      proposalId: string
+    ) => Effect.Effect<void, SqlError.SqlError>
+    /** Forgets keys that nobody will send again. */
+    readonly forgetKeys: Effect.Effect<void, Unavailable>
   }
 >()("gatehouse/admin/ProposalStore") {
   static readonly layer = Layer.effect(
@@ -248,6 +262,18 @@ const makeProposalStore = Effect.gen(function* () {
       const rows = yield* database.run(sql<Row>`
         SELECT ${columns} FROM proposals WHERE state = 'pending' AND expires_at <= ${now}::timestamptz`)
       return rows.map(proposalOf)
-    })
+    }),
+    ofKey: Effect.fn("ProposalStore.ofKey")(function* (caller, key) {
+      const rows = yield* database.run(sql<{ readonly proposalId: string; readonly requestHash: string }>`
+        SELECT proposal_id::text AS "proposalId", request_hash AS "requestHash" FROM proposal_keys
+        WHERE caller = ${caller} AND key = ${key}`)
+      return rows[0]
+    }),
+    keepKey: (caller, { key, requestHash }, proposalId) =>
+      Effect.asVoid(sql`INSERT INTO proposal_keys (caller, key, request_hash, proposal_id)
+        VALUES (${caller}, ${key}, ${requestHash}, ${proposalId}::uuid)`),
+    forgetKeys: Effect.asVoid(
+      database.run(sql`DELETE FROM proposal_keys WHERE created_at < now() - make_interval(days => ${keptDays}::int)`)
+    )
   })
 })

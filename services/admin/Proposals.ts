@@ -14,8 +14,16 @@ import { type Operation, type OperationRefusal, Operations } from "./Operations.
 import { maskText } from "#shared/kubernetes/mask.ts"
 import { ProposalStore } from "./ProposalStore.ts"
 import { Stale } from "./refusals.ts"
-import { type IdempotencyKey, type WriteRefusal, Writes } from "./Writes.ts"
-import { ProposalCoolingDown, ProposalDecided, ProposalExpired, ProposalStorm, SelfApproval } from "./writeRefusals.ts"
+import type { IdempotencyKey } from "./idempotency.ts"
+import { type WriteRefusal, Writes } from "./Writes.ts"
+import {
+  KeyReused,
+  ProposalCoolingDown,
+  ProposalDecided,
+  ProposalExpired,
+  ProposalStorm,
+  SelfApproval
+} from "./writeRefusals.ts"
 
 const minute = 60_000
 
@@ -43,11 +51,12 @@ export interface ProposalOptions {
 export class Proposals extends Context.Service<
   Proposals,
   {
-    /** Keeps it, or gives the open one for the same workload and action. */
+    /** Keeps it, or gives the open one for the same workload and action, or what `key` has come to, whatever became of that. */
     readonly propose: (
       input: ProposalInput,
-      proposer: Principal
-    ) => Effect.Effect<Kept, OperationRefusal | ProposalCoolingDown | ProposalStorm>
+      proposer: Principal,
+      key?: IdempotencyKey
+    ) => Effect.Effect<Kept, OperationRefusal | KeyReused | ProposalCoolingDown | ProposalStorm>
     /** Runs the proposed action; once, whoever else approves at the same time. */
     readonly approve: (
       id: string,
@@ -121,7 +130,21 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
     return yield* new ProposalStorm({ limit: stormLimit, minutes: stormMinutes })
   })
 
-  const propose = Effect.fn("Proposals.propose")(function* (input: ProposalInput, proposer: Principal) {
+  const replayed = Effect.fnUntraced(function* (caller: string, key: IdempotencyKey | undefined) {
+    const known = key === undefined ? undefined : yield* store.ofKey(caller, key.key)
+    if (known === undefined) return undefined
+    if (known.requestHash !== key?.requestHash) return yield* new KeyReused()
+    return { proposal: yield* Effect.catchTag(store.find(known.proposalId), "NotFound", Effect.die), created: false }
+  })
+
+  const propose = Effect.fn("Proposals.propose")(function* (
+    input: ProposalInput,
+    proposer: Principal,
+    key?: IdempotencyKey
+  ) {
+    // First: who lost the answer may ask when it is decided and done, and the workload is another.
+    const known = yield* replayed(proposer.userId, key)
+    if (known !== undefined) return known
     const { action, target } = input
     const toRevision = input.toRevision ?? null
     const prepared = yield* operations.prepare(target, operationOf(action, toRevision))
@@ -135,10 +158,15 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
       Effect.gen(function* () {
         // Whoever proposes for this namespace at the same time waits here, and then sees this one.
         yield* log.lock
+        const first = yield* replayed(proposer.userId, key)
+        if (first !== undefined) return { id: first.proposal.id, created: false }
         const open = yield* store.open({ action, target })
         if (open !== undefined) {
           const overdue = Date.parse(open.expiresAt) <= now
-          if (!overdue && (open.digest === digest || open.state !== "pending")) return { id: open.id, created: false }
+          if (!overdue && (open.digest === digest || open.state !== "pending")) {
+            if (key !== undefined) yield* store.keepKey(proposer.userId, key, open.id)
+            return { id: open.id, created: false }
+          }
           const to = overdue ? "expired" : "superseded"
           const message = overdue ? "" : "the workload has changed and was proposed for again"
           yield* store.move(open, { from: ["pending"], to, actor: "", message })
@@ -165,6 +193,7 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
           actionId: null,
           message: ""
         })
+        if (key !== undefined) yield* store.keepKey(proposer.userId, key, id)
         return { id, created: true, superseded: open?.id }
       })
     )
@@ -268,6 +297,7 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
   })
 
   const sweep = Effect.gen(function* () {
+    yield* store.forgetKeys
     for (const proposal of yield* store.overdue) {
       yield* moveAlone(proposal, { from: ["pending"], to: "expired", actor: "" })
     }

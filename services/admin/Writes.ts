@@ -10,6 +10,7 @@ import type { Expectation, Intent, Outcome } from "./actionEvents.ts"
 import { ActionLog } from "./ActionLog.ts"
 import { Backups } from "./Backups.ts"
 import { Feed } from "./Feed.ts"
+import { type IdempotencyKey, keptDays } from "./idempotency.ts"
 import { Locks } from "./Locks.ts"
 import { maskText } from "#shared/kubernetes/mask.ts"
 import { Recovery } from "./Recovery.ts"
@@ -23,12 +24,6 @@ export interface Caller {
   readonly actor: Actor
   readonly sessionId: string
   readonly requestId: string
-}
-
-/** An `Idempotency-Key` with the digest of what was asked with it. */
-export interface IdempotencyKey {
-  readonly key: string
-  readonly requestHash: string
 }
 
 /** What a write came to. */
@@ -95,9 +90,6 @@ export class Writes extends Context.Service<
     Effect.suspend(() => makeWrites)
   )
 }
-
-/** Days for which a key gives the same action again. */
-const keptDays = 7
 
 /** Whether a failed request may have been carried out all the same. */
 const lost = ({ reason, sent }: KubernetesFailed) =>

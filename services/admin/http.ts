@@ -333,7 +333,8 @@ const makeRoutes = (built: Built<AdminServices>) => {
           request,
           Effect.gen(function* () {
             const principal = yield* allowed(request, "propose", body.target.namespace)
-            const { created, proposal } = yield* Proposals.use((proposals) => proposals.propose(body, principal))
+            const key = yield* keyOf(request, body)
+            const { created, proposal } = yield* Proposals.use((proposals) => proposals.propose(body, principal, key))
             return json(proposal, created ? 201 : 200)
           })
         ),

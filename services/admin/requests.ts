@@ -9,7 +9,8 @@ import { requestIdOf } from "#shared/http.ts"
 import { invalidInput } from "#shared/problem.ts"
 import { digestOf } from "./digests.ts"
 import { workloadKindOf } from "./kinds.ts"
-import type { Caller, IdempotencyKey } from "./Writes.ts"
+import type { IdempotencyKey } from "./idempotency.ts"
+import type { Caller } from "./Writes.ts"
 
 /** A time that exists and that the database takes: no 30th of February, no year 0, no zone beyond those on earth. */
 const isTime = (text: string) => {

@@ -125,8 +125,10 @@ export const routeDetails = {
   proposal: detail({ summary: "One proposal", tag, answers: { 200: Proposal }, problems: [404] }),
   propose: detail({
     summary: "Propose an undo or a restart for a person to decide",
-    description: "201, or 200 with the open proposal for the same workload and action.",
+    description:
+      "201, or 200 with the open proposal for the same workload and action, or with what the key has come to.",
     tag,
+    headers: { "Idempotency-Key": "Makes a repeated request give the same proposal, whatever became of it since" },
     answers: { 200: Proposal, 201: Proposal },
     problems: [400, 404, 409, 413, 415, 422, 429]
   }),

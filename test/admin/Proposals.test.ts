@@ -117,6 +117,25 @@ describe("a proposal", () => {
     expect((await propose({ action: "restart", toRevision: undefined })).status).toBe(201)
   })
 
+  test("sent again with its key is the same one, also when it has been carried out since", async () => {
+    const body = await inputOf()
+    const key = `lost-answer-${name}`
+    const send = (more: object = {}, as = scheduler) =>
+      admin.ask("/admin/proposals", { as, body: { ...body, ...more }, key })
+    const both = await Promise.all([send(), send()])
+    expect(both.map(({ status }) => status).toSorted()).toEqual([200, 201])
+    const { digest, id } = Schema.decodeUnknownSync(Proposal)(both[0].body)
+    expect((await decide(id, "approve", { digest })).status).toBe(202)
+    await until("it is carried out", async () => (await stateOf(id)) === "succeeded")
+    // By now revision 1 is another's number, and the workload not what was proposed for.
+    const again = await send()
+    expect([again.status, again.body["id"], again.body["state"]]).toEqual([200, id, "succeeded"])
+    expect((await send({ summary: "something else" })).status).toBe(422)
+    expect((await admin.ask("/admin/proposals", { as: scheduler, body })).status).toBe(404)
+    expect((await send({}, owner)).status).toBe(404)
+    expect(await admin.query(`SELECT 1 FROM actions.proposals WHERE name = '${name}'`)).toHaveLength(1)
+  })
+
   test("for a workload that has changed since takes the place of the old one", async () => {
     const old = await proposed()
     await elsewhere(admin.cluster).patch("dev", "Deployment", name, { spec: { replicas: 2 } })
