@@ -69,14 +69,16 @@ export const logInAs = async (
   const jar = makeJar(way.fetch)
   const query = `provider=${way.provider ?? "dev"}&login_hint=${user}&return_to=/auth/me`
   const { response, url } = await jar.follow(`${origin}/auth/login?${query}`)
-  const shown = await response.text()
-  if (!response.ok) throw new Error(`${user} is not logged in: ${url.split("?")[0]}: ${response.status} ${shown}`)
+  await response.body?.cancel()
   const answer = await jar.visit(`${origin}/auth/token`, {
     method: "POST",
     headers: { origin },
     body: new URLSearchParams({ grant_type: "urn:gatehouse:grant-type:session" })
   })
-  if (!answer.ok) throw new Error(`no token for ${user}: ${answer.status} ${await answer.text()}`)
+  if (!answer.ok) {
+    const end = `${response.status} at ${url.split("?")[0]}`
+    throw new Error(`no token for ${user}: ${answer.status} ${await answer.text()}; the login ended with ${end}`)
+  }
   const { access_token: token } = (await answer.json()) as { readonly access_token: string }
   return { jar, token }
 }
