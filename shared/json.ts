@@ -52,8 +52,9 @@ const keysOf = (value: unknown): number => {
 }
 
 /**
- * The value of JSON text, which is called `what` in complaints. Throws MalformedRequest where it is none, nests too deep, holds a NUL character or half of a
- * character, or names a key of an object twice, of which each reader would take another one (RFC 8259 §4).
+ * The value of JSON text, which is called `what` in complaints. Throws MalformedRequest where it is none, nests too deep, holds a
+ * NUL character or half of a character, or names a key of an object twice, of which each reader would take another one
+ * (RFC 8259 §4).
  */
 export const parseJson = (text: string, what = "the body"): unknown => {
   const { deep, members } = shapeOf(text)

@@ -154,6 +154,8 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
     const digest = proposalDigest({ action, target, toRevision }, live)
     const now = yield* Clock.currentTimeMillis
     const id = uuidv7(now)
+    const remember = (proposalId: string) =>
+      key === undefined ? Effect.void : store.keepKey(proposer.userId, key, proposalId)
     const kept = yield* database.transaction(
       Effect.gen(function* () {
         // Whoever proposes for this namespace at the same time waits here, and then sees this one.
@@ -164,7 +166,7 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
         if (open !== undefined) {
           const overdue = Date.parse(open.expiresAt) <= now
           if (!overdue && (open.digest === digest || open.state !== "pending")) {
-            if (key !== undefined) yield* store.keepKey(proposer.userId, key, open.id)
+            yield* remember(open.id)
             return { id: open.id, created: false }
           }
           const to = overdue ? "expired" : "superseded"
@@ -193,7 +195,7 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
           actionId: null,
           message: ""
         })
-        if (key !== undefined) yield* store.keepKey(proposer.userId, key, id)
+        yield* remember(id)
         return { id, created: true, superseded: open?.id }
       })
     )
@@ -296,8 +298,13 @@ const makeProposals = Effect.fnUntraced(function* ({ fourEyes }: ProposalOptions
     return moved ? now : yield* decided(now)
   })
 
+  yield* store.forgetKeys.pipe(
+    Effect.catch((error) => Effect.logDebug("old idempotency keys stay", error.message)),
+    Effect.repeat(Schedule.spaced("1 hour")),
+    Effect.forkScoped
+  )
+
   const sweep = Effect.gen(function* () {
-    yield* store.forgetKeys
     for (const proposal of yield* store.overdue) {
       yield* moveAlone(proposal, { from: ["pending"], to: "expired", actor: "" })
     }

@@ -127,7 +127,7 @@ describe("the image", () => {
 
   for (const [name, own] of Object.entries(services)) {
     test(`security: ${name} runs as an unprivileged user without a capability on a read-only root, answers and ends`, async () => {
-      const port = await freePort()
+      const port = await freePort(2)
       const env = {
         HOST: "127.0.0.1",
         PORT: String(port),
@@ -160,7 +160,7 @@ describe("the image", () => {
   }
 
   test("serves the built web app as the dashboard", async () => {
-    const port = await freePort()
+    const port = await freePort(2)
     const env = { HOST: "127.0.0.1", PORT: String(port), INTERNAL_PORT: String(port + 1), ENVIRONMENT: "test" }
     const container = await start(["dashboard"], { ...env, ...identity })
     await eventually("it answers", async () => (await fetch(`http://127.0.0.1:${port + 1}/livez`)).ok, 30)

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test"
 import { listen, PortUnavailable } from "#shared/bun.ts"
 import type { Service } from "#shared/service.ts"
+import { freePort } from "#test/shared/freePort.ts"
 
 const service = (name: string): Service => ({
   name,
@@ -11,11 +12,6 @@ const service = (name: string): Service => ({
   dispose: async () => {}
 })
 const hostname = "127.0.0.1"
-const freePort = async () => {
-  const probe = listen(service("probe"), { hostname, port: 0 })
-  await probe.stop(0)
-  return probe.port
-}
 const port = await freePort()
 const first = listen(service("first"), { hostname, port, internalPort: 0 })
 afterAll(() => first.stop(0))

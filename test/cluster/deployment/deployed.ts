@@ -5,6 +5,7 @@ import { demoUsers } from "#dev/demoUsers.ts"
 import { build } from "#test/cluster/build.ts"
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { imageArchive } from "#test/cluster/images.ts"
+import { environments as everywhere } from "#test/manifests/render.ts"
 import type { Way } from "#test/scenarios/browserJar.ts"
 import { type Edge, startEdge } from "./edge.ts"
 import {
@@ -48,14 +49,12 @@ const writeWorkloadImages = async (folder: string): Promise<string> => {
   return path
 }
 
-const everyone = ["prod", "nightly", "dev"] as const
-
 /** Imports the images, starts the edge and applies `environments`; does not wait for their pods. */
 export const deploy = async (cluster: Cluster, environments: ReadonlyArray<Environment>): Promise<Deployed> => {
   await removeEnvironments(cluster)
   const edge = await startEdge(cluster, {
     clientSecret,
-    clients: everyone.map((name) => ({ clientId: `gatehouse-${name}`, origin: originOf(name), providerId })),
+    clients: everywhere.map((name) => ({ clientId: `gatehouse-${name}`, origin: originOf(name), providerId })),
     users: demoUsers.map((user) => (user.id === "owner" ? { ...user, email: "you@example.org" } : user))
   })
   const overlays = new Map<Environment, string>()

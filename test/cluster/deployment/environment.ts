@@ -5,6 +5,7 @@ import { stringify } from "yaml"
 import type { Cluster } from "#test/cluster/cluster.ts"
 import { nodeName } from "#test/cluster/pki.ts"
 import { follow, type KubernetesObject } from "#test/cluster/watch.ts"
+import { environments as everywhere } from "#test/manifests/render.ts"
 import type { Edge } from "./edge.ts"
 import { clusterObjects, type Environment, type Manifest, objectsOf, type Site, testOverlay } from "./manifests.ts"
 
@@ -263,7 +264,6 @@ export const applyAgain = async (cluster: Cluster, overlay: string) => {
   return { before, after: await versions(cluster, overlay) }
 }
 
-const everyone: ReadonlyArray<Environment> = ["prod", "nightly", "dev"]
 /** Of the edge and of the identity provider. */
 const around = ["edge", "sso"]
 
@@ -273,13 +273,13 @@ const around = ["edge", "sso"]
  */
 export const removeEnvironments = async (
   cluster: Cluster,
-  environments: ReadonlyArray<Environment> = everyone
+  environments: ReadonlyArray<Environment> = everywhere
 ): Promise<void> => {
   const named = async (path: string) =>
     (await cluster.read<{ readonly items: ReadonlyArray<KubernetesObject> }>(path)).items.map(
       ({ metadata }) => metadata.name
     )
-  const going = [...environments.flatMap(namespacesOf), ...(environments === everyone ? around : [])]
+  const going = [...environments.flatMap(namespacesOf), ...(environments === everywhere ? around : [])]
   const there = (await named("/api/v1/namespaces")).filter((name) => going.includes(name))
   if (there.length > 0) {
     await cluster.kubectl(["delete", "namespace", ...there, "--ignore-not-found", "--wait=false"])

@@ -2,11 +2,12 @@
 import { join } from "node:path"
 import { parseAllDocuments } from "yaml"
 import type { Cluster } from "#test/cluster/cluster.ts"
+import type { Environment } from "#test/manifests/render.ts"
 
 /** The tests' identity provider, by a name that pods can look up. */
 export const issuer = "https://idp.sso.svc.cluster.local"
 
-export type Environment = "prod" | "nightly" | "dev"
+export type { Environment }
 
 export interface Manifest {
   readonly apiVersion: string

@@ -4,6 +4,7 @@ import type { WorkloadDetail } from "#shared/api/admin.ts"
 import { adminApi } from "../../adminApi.ts"
 import { LogView } from "../../components/LogView.tsx"
 import { Message } from "../../components/Messages.tsx"
+import { Options } from "../../components/Options.tsx"
 import { Segmented } from "../../components/Segmented.tsx"
 import type { LogLine, LogSource } from "../../logStream.ts"
 import { setQuery, useLocation } from "../../router.ts"
@@ -93,13 +94,11 @@ export const Logs = ({ detail }: { readonly detail: WorkloadDetail }) => {
         >
           {pods.map((pod) => (
             <optgroup key={pod} label={pod}>
-              {choices
-                .filter((choice) => choice.pod === pod)
-                .map((choice) => (
-                  <option key={nameOf(choice)} value={nameOf(choice)}>
-                    {choice.text}
-                  </option>
-                ))}
+              <Options
+                of={choices
+                  .filter((choice) => choice.pod === pod)
+                  .map((choice) => [nameOf(choice), choice.text] as const)}
+              />
             </optgroup>
           ))}
         </select>
